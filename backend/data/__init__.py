@@ -1,0 +1,1 @@
+"""Data sets that need no download: drawn faces, digits, patches of photographs, toys."""
