@@ -1,0 +1,72 @@
+"""Trains an embedded network: `python -m backend.training avatars`. Killed, the same command goes on where it was."""
+
+import argparse
+import json
+import platform
+import sys
+import time
+from dataclasses import asdict, replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+import torch
+
+from backend.training.loop import train
+from backend.training.recipes import RECIPES
+
+
+def main(arguments: list[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(prog="python -m backend.training", description=__doc__)
+    parser.add_argument("name", choices=sorted(RECIPES))
+    parser.add_argument("--steps", type=int, help="instead of the recipe's number of steps")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--threads", type=int, default=torch.get_num_threads())
+    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    parser.add_argument("--checkpoints", type=Path, default=Path("checkpoints"))
+    parser.add_argument("--out", type=Path, default=Path("assets/weights"))
+    chosen = parser.parse_args(arguments)
+
+    recipe = RECIPES[chosen.name]
+    plan = replace(recipe.plan, seed=chosen.seed, steps=chosen.steps or recipe.plan.steps)
+    torch.set_num_threads(chosen.threads)
+    torch.manual_seed(plan.seed)
+    network = recipe.build().to(chosen.device)
+    log = chosen.checkpoints / f"{chosen.name}.jsonl"
+    log.parent.mkdir(parents=True, exist_ok=True)
+
+    begun = time.monotonic()
+    losses = []
+    for step in train(network, recipe.loss, plan, chosen.checkpoints / f"{chosen.name}.pt"):
+        losses.append(step.loss)
+        if step.number % 50 == 0 or step.number == plan.steps:
+            line = dict(step=step.number, loss=sum(losses) / len(losses), seconds=round(time.monotonic() - begun, 1))
+            losses.clear()
+            with log.open("a") as file:
+                file.write(json.dumps(line) + "\n")
+            print(line, flush=True)
+
+    folder = chosen.out / chosen.name
+    recipe.save(network, str(folder))
+    made = dict(
+        command="python -m backend.training " + " ".join(sys.argv[1:] if arguments is None else arguments),
+        plan=asdict(plan),
+        hardware=f"{platform.processor() or platform.machine()}, {chosen.threads} threads, {chosen.device}",
+        seconds=round(_seconds(log)),
+        date=datetime.now(UTC).date().isoformat(),
+        torch=torch.__version__,
+    )
+    (folder / "training.json").write_text(json.dumps(made, indent=2) + "\n")
+
+
+def _seconds(log: Path) -> float:
+    """Wall-clock time of a run, over all its resumptions: each starts its clock at 0 again."""
+    total = last = 0.0
+    for line in log.read_text().splitlines():
+        seconds = json.loads(line)["seconds"]
+        total += last if seconds < last else 0.0
+        last = seconds
+    return total + last
+
+
+if __name__ == "__main__":
+    main()
