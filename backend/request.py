@@ -190,7 +190,9 @@ class Request:
         result = "".join(c if c.islower() else f" {c.lower()}" for c in cls.__name__).split()[-1]
         imports = [f"from {cls.__module__} import {cls.__name__}", "from backend.inference.run import run"]
         arguments = [f"{name}={_literal(value)}" for name, value in self.values().items()]
+        head = []
         if any(_is_upload(value) for value in self.values().values()):
+            head = ["from pathlib import Path", ""]
             imports += ["from backend.inference.intake import store"]
         line = f"*_, {result} = run({cls.__name__}({', '.join(arguments)}))"
         if len(line) > 110:
