@@ -62,9 +62,7 @@ class Denoiser(nn.Module, ABC):
         Raises:
             ValueError: on an unknown name.
         """
-        for name in condition:
-            if name not in self.null:
-                raise ValueError(f"This model takes no condition {name!r}.")
+        _refuse_unknown(self, condition)
         complete = {}
         for name, null in self.null.items():
             value = condition.get(name, null)
@@ -79,7 +77,7 @@ class Given(Denoiser):
 
     def __init__(self, denoiser: Denoiser, condition: Condition):
         super().__init__()
-        denoiser.complete(condition, torch.Size())  # refuses unknown names now rather than later
+        _refuse_unknown(denoiser, condition)  # now rather than later
         self.denoiser, self.condition = denoiser, dict(condition)
         self.schedule, self.shape = denoiser.schedule, denoiser.shape
         self.null = {name: null for name, null in denoiser.null.items() if name not in condition}
@@ -102,6 +100,12 @@ def branches(denoiser: Denoiser, x_t: Tensor, t: Tensor | float, conditions: Seq
     if isinstance(t, Tensor) and t.ndim:
         t = t.expand(len(conditions), *t.shape)
     return denoiser(x_t.expand(len(conditions), *x_t.shape), t, **stacked)
+
+
+def _refuse_unknown(denoiser: Denoiser, condition: Condition) -> None:
+    for name in condition:
+        if name not in denoiser.null:
+            raise ValueError(f"This model takes no condition {name!r}.")
 
 
 def as_time(t: Tensor | float) -> Tensor:
