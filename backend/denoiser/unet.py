@@ -15,7 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from backend.denoiser.base import Denoiser, as_time, like
+from backend.denoiser.base import Condition, Denoiser, as_time, like
 from backend.schedule import DiscreteSchedule
 
 if TYPE_CHECKING:
@@ -64,17 +64,14 @@ class UNetDenoiser(Denoiser):
     def forward(self, x_t: Tensor, t: Tensor | float, **condition: Tensor) -> Tensor:
         batch = self.batch(x_t)
         label = self.complete(condition, batch).get("label")
+        if label is not None:
+            label = torch.where(label < 0, self.classes, label).reshape(-1).to(x_t.device)
         t = as_time(t)
         skip, out = self._coefficients(t)
         step = self.schedule.step(t).float().to(x_t.device)  # a tensor: diffusers rounds a Python float
 
         x = F.pixel_unshuffle(x_t.reshape(-1, *self.shape).to(self.unet.dtype), self.patch)
-        output = self.unet(
-            x,
-            step.expand(batch).reshape(-1),
-            class_labels=None if label is None else self._embedding_index(label).reshape(-1).to(x.device),
-            return_dict=False,
-        )[0]
+        output = self.unet(x, step.expand(batch).reshape(-1), class_labels=label, return_dict=False)[0]
         output = F.pixel_shuffle(output, self.patch).reshape(x_t.shape).to(x_t.dtype)
         return like(skip, x_t) * x_t + like(out, x_t) * output
 
@@ -89,8 +86,10 @@ class UNetDenoiser(Denoiser):
         fade = sigma / asked_sigma  # 1 from the first trained step on, where D = F
         return (1 - fade) / alpha, fade * asked_alpha / alpha
 
-    def _embedding_index(self, label: Tensor) -> Tensor:
-        # Under vmap a value cannot steer Python; whoever maps over labels has checked them before.
+    def complete(self, condition: Condition, batch: torch.Size) -> dict[str, Tensor]:
+        complete = super().complete(condition, batch)
+        label = complete.get("label", torch.tensor(-1))
+        # Under vmap a value cannot steer Python: `Stacked` asks this before it maps over labels.
         if not torch._C._functorch.is_batchedtensor(label) and ((label < -1) | (label >= self.classes)).any():
             raise ValueError(f"The label must be between 0 and {self.classes - 1}, or -1 for none.")
-        return torch.where(label < 0, self.classes, label)
+        return complete

@@ -1,0 +1,23 @@
+"""Sampling and inversion: generators of states that follow the probability flow of a denoiser, either way in time.
+
+Every solver is called as solve(D, x, times) and yields (x, x0_hat) after each evaluation of D; the last x is at times[-1].
+x keeps its dtype, times are float64. Where t falls noise becomes a picture; where it rises a picture is inverted.
+"""
+
+from collections.abc import Iterable
+
+from torch import Tensor
+
+
+def last(states: Iterable[tuple[Tensor, Tensor]]) -> Tensor:
+    """Run a solver to its end and return the final x.
+
+    Raises:
+        ValueError: if there is no state.
+    """
+    final = None
+    for final, _ in states:
+        pass
+    if final is None:
+        raise ValueError("A solver needs at least two times.")
+    return final
