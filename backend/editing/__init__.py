@@ -1,0 +1,1 @@
+"""Editing along low-dimensional directions of the posterior mean."""

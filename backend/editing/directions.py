@@ -1,0 +1,57 @@
+"""LOCO Edit: local directions from the Jacobian of the posterior mean.
+
+Chen et al. 2024, "Exploring Low-Dimensional Subspaces in Diffusion Models for Controllable Image Editing",
+https://arxiv.org/abs/2409.02374, Algorithm 1. With J = dD/dx_t, the region Omega and its complement,
+
+    J_Omega = U S V^T,    J_complement = U' S' V'^T,    v_i <- (I - V'_r V'_r^T) v_i,    x_t <- x_t + lambda v_i / |v_i|
+
+The leading right singular vectors change the region most; projecting off those of the complement keeps the rest still.
+"""
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from backend.jacobian.linearize import Linearized
+
+STEP = 0.1  # a strength of 1 is this predicted root-mean-square change inside the region; pixels span 2
+
+
+@dataclass(frozen=True)
+class Directions:
+    """k unit directions in the space of x_t, strongest first.
+
+    v (k, *shape); s (k,) raw singular values of J_Omega before the projection; gain (k,) = |J_Omega v|;
+    leak (k,) = energy of J v outside the region over inside; response (k, *shape) = J v.
+    """
+
+    v: Tensor
+    s: Tensor
+    gain: Tensor
+    leak: Tensor
+    response: Tensor
+
+    def distance(self, strength: Tensor, size: int) -> Tensor:
+        """lambda, how far to go along v for a strength (k,) or (n, 1); size = number of values in the region."""
+        return strength * STEP * math.sqrt(size) / self.gain
+
+
+def project_off(v: Tensor, basis: Tensor) -> Tensor:
+    """Unit vectors v (k, *shape) without their parts along the orthonormal basis (r, *shape).
+
+    A direction that lies in the basis (almost) entirely stays what rounding left of it, normalised.
+    """
+    rows, columns = basis.flatten(1), v.flatten(1)
+    for _ in range(2):  # twice is enough (Kahan)
+        columns = columns - (columns @ rows.T) @ rows
+    return (columns / columns.norm(dim=1, keepdim=True).clamp(min=1e-12)).view_as(v)
+
+
+def describe(jacobian: Linearized, v: Tensor, s: Tensor, mask: Tensor) -> Directions:
+    """Measures unit directions v against the unmasked Jacobian: k products. mask (H, W) bool is the region."""
+    response = jacobian.jvp(v)
+    inside = (response * mask).flatten(1).square().sum(1)
+    outside = (response * ~mask).flatten(1).square().sum(1)
+    return Directions(v, s, inside.sqrt(), outside / inside.clamp(min=1e-24), response)

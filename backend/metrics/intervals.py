@@ -1,0 +1,38 @@
+"""95 % intervals, by scipy.stats: of a rate (Clopper-Pearson) and of any statistic of a sample (bootstrap)."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A value with its 95 % interval [low, high] from n observations."""
+
+    value: float
+    low: float
+    high: float
+    n: int
+
+
+def rate(successes: int, n: int) -> Estimate:
+    """A proportion with its exact (Clopper-Pearson) interval. Raises ValueError if n is 0."""
+    from scipy.stats import binomtest
+
+    if n < 1:
+        raise ValueError("A rate needs at least one observation.")
+    low, high = binomtest(successes, n).proportion_ci(0.95, method="exact")
+    return Estimate(successes / n, float(low), float(high), n)
+
+
+def bootstrap(values: Sequence[float], statistic: Callable = np.mean, seed: int = 0) -> Estimate:
+    """A statistic of a sample with its BCa bootstrap interval; a point where all values are equal."""
+    from scipy.stats import bootstrap as resample
+
+    data = np.asarray(values, dtype=float)
+    value = float(statistic(data))
+    if len(data) < 2 or np.ptp(data) == 0:
+        return Estimate(value, value, value, len(data))
+    interval = resample((data,), statistic, n_resamples=2000, rng=seed).confidence_interval
+    return Estimate(value, float(interval.low), float(interval.high), len(data))
