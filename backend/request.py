@@ -117,6 +117,13 @@ class Request:
         """Field name -> value."""
         return {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
 
+    def uploads(self) -> tuple[str, ...]:
+        """The references `upload:...` among the values."""
+        entries = [
+            e for value in self.values().values() for e in (value if isinstance(value, tuple) else (value,))
+        ]
+        return tuple(entry for entry in entries if _is_upload(entry))
+
     def key(self) -> str:
         """32 hexadecimal digits that name this request and no other, usable as a folder name."""
         return hashlib.sha256(json.dumps(self.to_json(), sort_keys=True).encode()).hexdigest()[:32]
@@ -136,11 +143,10 @@ class Request:
 
     def why_no_link(self) -> str | None:
         """One sentence when this request cannot be a link, None when it can."""
+        if self.uploads():
+            return "There is no link to your own picture, because it stays on this server for you alone."
         for field in dataclasses.fields(self):
-            value = getattr(self, field.name)
-            if _is_upload(value):
-                return "There is no link to your own picture, because it stays on this server for you alone."
-            if field.metadata.get("private") and value != field.default:
+            if field.metadata.get("private") and getattr(self, field.name) != field.default:
                 return f"There is no link, because it would give away {_words(field, capital=False)}."
         if len(self._query()) > LONGEST_LINK:
             return "There is no link, because these settings are too detailed to fit in an address."
@@ -178,7 +184,7 @@ class Request:
         hints = get_type_hints(found)
         private = {f.name for f in dataclasses.fields(found) if f.metadata.get("private")}
         for field, text in values.items():
-            require(field not in private and not _is_upload(text), "A link cannot carry a picture or a key.")
+            require(field not in private and "upload:" not in text, "A link cannot carry a picture or a key.")
             if field in hints and not _is_text(hints[field]):
                 values[field] = _number(text)
         return found.parse(values)
@@ -191,7 +197,7 @@ class Request:
         imports = [f"from {cls.__module__} import {cls.__name__}", "from backend.inference.run import run"]
         arguments = [f"{name}={_literal(value)}" for name, value in self.values().items()]
         head = []
-        if any(_is_upload(value) for value in self.values().values()):
+        if self.uploads():
             head = ["from pathlib import Path", ""]
             imports += ["from backend.inference.intake import store"]
         line = f"*_, {result} = run({cls.__name__}({', '.join(arguments)}))"
@@ -242,8 +248,7 @@ def _shown(name: Any) -> str:
 
 
 def _is_upload(value: Any) -> bool:
-    entries = value if isinstance(value, tuple) else (value,)
-    return any(isinstance(entry, str) and entry.startswith("upload:") for entry in entries)
+    return isinstance(value, str) and value.startswith("upload:")
 
 
 def _is_text(kind: Any) -> bool:
