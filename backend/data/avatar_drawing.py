@@ -53,9 +53,13 @@ def _layers(f: dict[str, Tensor], size: int) -> list[tuple[str, Tensor, Tensor]]
     shade = (1 + 0.22 * f["light"] * x)[:, None]
     skin = _ramp(_SKIN, f["skin tone"])
     lit_skin = skin * shade
-    hair = _mix(_mix(_rgb(_HAIR_DARK), _rgb(_HAIR_LIGHT), f["hair tone"]), _rgb(_HAIR_RED), 0.75 * f["hair redness"])
+    hair = _mix(
+        _mix(_rgb(_HAIR_DARK), _rgb(_HAIR_LIGHT), f["hair tone"]), _rgb(_HAIR_RED), 0.75 * f["hair redness"]
+    )
     lit_hair = hair * shade
-    back = _mix(_ramp(_BACKGROUND, f["background hue"]), torch.ones(1, 3, 1, 1), 0.55 * f["background lightness"])
+    back = _mix(
+        _ramp(_BACKGROUND, f["background hue"]), torch.ones(1, 3, 1, 1), 0.55 * f["background lightness"]
+    )
     shirt = _ramp(_SHIRT, f["shirt hue"])
 
     width = 0.47 + 0.06 * f["face width"]
@@ -73,7 +77,11 @@ def _layers(f: dict[str, Tensor], size: int) -> list[tuple[str, Tensor, Tensor]]
     layers = [
         ("background", torch.ones(1, 1, 1), back),
         ("hair", _cover(torch.minimum(skull, curtain)), lit_hair * 0.82),
-        ("shirt", _cover(_ellipse(x0, y0 - 1.22, torch.full_like(width, 0.86), torch.full_like(width, 0.5))), shirt),
+        (
+            "shirt",
+            _cover(_ellipse(x0, y0 - 1.22, torch.full_like(width, 0.86), torch.full_like(width, 0.5))),
+            shirt,
+        ),
         ("face", _cover(_box(x0, y0 - 0.66, 0.17, 0.22, 0.08)), lit_skin * 0.82),
         ("face", _cover(head), lit_skin),
     ]
@@ -97,7 +105,13 @@ def _features(f: dict[str, Tensor], x: Tensor, y: Tensor, skin: Tensor, lit_skin
     gap = (0.125 * f["mouth opening"]) * (1 - u2)
     off = (y - middle).abs()
     side = x.abs() - half
-    layers.append(("mouth", _cover(torch.maximum(off - gap - 0.028 - 0.014 * (1 - u2), side)), _ramp(_LIPS, f["lip colour"])))
+    layers.append(
+        (
+            "mouth",
+            _cover(torch.maximum(off - gap - 0.028 - 0.014 * (1 - u2), side)),
+            _ramp(_LIPS, f["lip colour"]),
+        )
+    )
     layers.append(("mouth", _cover(torch.maximum(off - gap, side + 0.02)), _rgb((0.25, 0.05, 0.07))))
 
     for s in (-1, 1):
@@ -131,7 +145,9 @@ def _glasses(f: dict[str, Tensor], x: Tensor, y: Tensor) -> list:
     """Two rings and a bridge; the factor is their opacity."""
     rims = torch.full_like(x, 9.0)
     for s in (-1, 1):
-        rim = _ellipse(x - s * 0.215, y + 0.03, torch.full_like(f["tilt"], 0.185), torch.full_like(f["tilt"], 0.18)).abs()
+        rim = _ellipse(
+            x - s * 0.215, y + 0.03, torch.full_like(f["tilt"], 0.185), torch.full_like(f["tilt"], 0.18)
+        ).abs()
         rims = torch.minimum(rims, rim - 0.020)
     rims = torch.minimum(rims, _box(x, y + 0.05, 0.035, 0.018, 0.005))
     return [("glasses", _cover(rims) * f["glasses"], _rgb((0.12, 0.10, 0.14)))]
@@ -153,7 +169,9 @@ def _disc(x: Tensor, y: Tensor, r: Tensor) -> Tensor:
     return (x.square() + y.square() + 1e-8).sqrt() - r
 
 
-def _box(x: Tensor, y: Tensor, half_width: Tensor | float, half_height: Tensor | float, corner: float) -> Tensor:
+def _box(
+    x: Tensor, y: Tensor, half_width: Tensor | float, half_height: Tensor | float, corner: float
+) -> Tensor:
     """Distance to a rectangle with rounded corners."""
     qx, qy = x.abs() - half_width + corner, y.abs() - half_height + corner
     outside = (qx.clamp(min=0).square() + qy.clamp(min=0).square() + 1e-8).sqrt()

@@ -1,7 +1,7 @@
 """Directions in a file: one safetensors file that says which model, noise level and region it belongs to.
 
     tensors     v (k, *shape) float32, unit norm; s (k,) singular values; step (k,): what to multiply v by for strength 1
-    metadata    format, model, weights (sha256), t, method, region, seed, rank, space, names, digest (of the tensors)
+    metadata    format, model, weights (sha256), t, method, region, seed, rank, space, names, digest (of all that)
 
 No pickle; a stranger's file is read by safetensors after its size is known, and refused with one sentence otherwise.
 """
@@ -47,7 +47,7 @@ def dump(saved: Saved) -> bytes:
     tensors = {name: getattr(saved, name).float().contiguous() for name in ("v", "s", "step")}
     fields = ("model", "weights", "t", "region", "seed", "rank", "names", "method", "space")
     metadata = {name: json.dumps(getattr(saved, name)) for name in fields}
-    return save(tensors, metadata | {"format": FORMAT, "digest": _digest(tensors)})
+    return save(tensors, metadata | {"format": FORMAT, "digest": _digest(tensors, metadata)})
 
 
 def load(data: bytes) -> Saved:
@@ -59,7 +59,9 @@ def load(data: bytes) -> Saved:
     from safetensors import SafetensorError
     from safetensors.torch import load as read
 
-    require(len(data) <= LARGEST_FILE, f"This file is too large; the limit is {LARGEST_FILE // 2**20} megabytes.")
+    require(
+        len(data) <= LARGEST_FILE, f"This file is too large; the limit is {LARGEST_FILE // 2**20} megabytes."
+    )
     try:
         tensors = read(data)
         header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])
@@ -69,7 +71,7 @@ def load(data: bytes) -> Saved:
     except (SafetensorError, ValueError, KeyError, TypeError):
         raise BadInput(NOT_ONE) from None
     require(version == FORMAT, "This direction file belongs to another version of Subspace Lab.")
-    require(set(tensors) == {"v", "s", "step"} and digest == _digest(tensors), DAMAGED)
+    require(set(tensors) == {"v", "s", "step"} and digest == _digest(tensors, metadata), DAMAGED)
     try:
         saved = Saved(**tensors, **fields | {"names": tuple(fields["names"])})
     except (TypeError, KeyError):
@@ -85,11 +87,18 @@ def load(data: bytes) -> Saved:
 def check_belongs(saved: Saved, model: str, weights: str, shape: tuple[int, ...]) -> None:
     """Raises BadInput unless the directions were found in this very network."""
     require(saved.model == model, "This direction file belongs to another model.")
-    require(saved.weights == weights and saved.v.shape[1:] == shape, "This direction file belongs to other weights of this model.")
+    require(
+        saved.weights == weights and saved.v.shape[1:] == shape,
+        "This direction file belongs to other weights of this model.",
+    )
 
 
-def _digest(tensors: dict[str, Tensor]) -> str:
-    hashed = hashlib.sha256()
+def _digest(tensors: dict[str, Tensor], metadata: dict[str, str]) -> str:
+    hashed = hashlib.sha256(json.dumps(metadata, sort_keys=True).encode())
     for name in sorted(tensors):
-        hashed.update(name.encode() + str(tuple(tensors[name].shape)).encode() + tensors[name].contiguous().numpy().tobytes())
+        hashed.update(
+            name.encode()
+            + str(tuple(tensors[name].shape)).encode()
+            + tensors[name].contiguous().numpy().tobytes()
+        )
     return hashed.hexdigest()

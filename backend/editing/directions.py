@@ -11,7 +11,6 @@ The leading right singular vectors change the region most; projecting off those 
 import math
 from dataclasses import dataclass
 
-import torch
 from torch import Tensor
 
 from backend.jacobian.linearize import Linearized

@@ -52,13 +52,19 @@ def parse(region: str, height: int, width: int) -> Part | Click | Tensor:
         return Part(rest)
     if kind == "box":
         x0, y0, x1, y1 = (int(v) for v in _numbers(rest, (4,), whole=True))
-        require(0 <= x0 < x1 <= width and 0 <= y0 < y1 <= height, "The box must lie inside the picture and hold a pixel.")
+        require(
+            0 <= x0 < x1 <= width and 0 <= y0 < y1 <= height,
+            "The box must lie inside the picture and hold a pixel.",
+        )
         mask = torch.zeros(height, width, dtype=torch.bool)
         mask[y0:y1, x0:x1] = True
         return mask
     if kind == "click":
         x, y, *dials = _numbers(rest, (2, 3, 4))
-        require(x == int(x) and y == int(y) and 0 <= x < width and 0 <= y < height, "The click lies outside the picture.")
+        require(
+            x == int(x) and y == int(y) and 0 <= x < width and 0 <= y < height,
+            "The click lies outside the picture.",
+        )
         click = Click(int(x), int(y), *dials)
         require(0 <= click.tolerance <= 1, "The tolerance of a click must be between 0 and 1.")
         require(0 < click.grain <= 1, "The grain of a click must be above 0 and at most 1.")
@@ -81,7 +87,9 @@ def decode_rle(text: str, height: int, width: int) -> Tensor:
     size, _, runs = text.removeprefix("rle:").partition(":")
     require(size == f"{height}x{width}", "The painted region belongs to a picture of another size.")
     lengths = [int(v) for v in _numbers(runs, None, whole=True)]
-    require(min(lengths) >= 0 and sum(lengths) == height * width, "The painted region does not fill its picture.")
+    require(
+        min(lengths) >= 0 and sum(lengths) == height * width, "The painted region does not fill its picture."
+    )
     mask = torch.zeros(height * width, dtype=torch.bool)
     ends = list(accumulate(lengths))
     for start, end in zip(ends[::2], ends[1::2], strict=False):
@@ -92,7 +100,10 @@ def decode_rle(text: str, height: int, width: int) -> Tensor:
 def check_editable(mask: Tensor) -> Tensor:
     """The mask, if it leaves something to change and something to keep. Raises BadInput otherwise."""
     require(bool(mask.any()), "The region is empty; point at something, or paint a larger one.")
-    require(not bool(mask.all()), "The region is the whole picture; leave something outside that should stay as it is.")
+    require(
+        not bool(mask.all()),
+        "The region is the whole picture; leave something outside that should stay as it is.",
+    )
     return mask
 
 

@@ -18,10 +18,10 @@ from torch import Tensor
 from backend.denoiser.base import Denoiser, given
 from backend.editing import direction_file, region
 from backend.editing.directions import STEP, Directions, describe, project_off
-from backend.inference import catalogue
+from backend.inference import catalogue, intake
 from backend.inference.cache import call
 from backend.inference.load import Model
-from backend.inference.pictures import Inverted, Invert, travel
+from backend.inference.pictures import Invert, Inverted, travel
 from backend.jacobian.linearize import Linearized, linearize, restrict
 from backend.jacobian.svd import svd_steps
 from backend.request import Progress, Request, option, require
@@ -94,7 +94,9 @@ class ListModels(Request):
 
     def run(self, model: None) -> Iterator[Models]:
         hidden = ("path", "kind", "patch")
-        yield Models(tuple({k: v for k, v in asdict(card).items() if k not in hidden} for card in catalogue.cards()))
+        yield Models(
+            tuple({k: v for k, v in asdict(card).items() if k not in hidden} for card in catalogue.cards())
+        )
 
 
 @dataclass(frozen=True)
@@ -160,7 +162,9 @@ class FindDirections(Request):
         found = yield from call(FindRegion(self.model, self.image, self.region), model)
         mask = region.check_editable(found.mask).to(model.device)
         size = int(mask.sum()) * model.denoiser.shape[0]
-        require(self.k <= size, "The region has fewer values than the directions asked for; paint a larger one.")
+        require(
+            self.k <= size, "The region has fewer values than the directions asked for; paint a larger one."
+        )
 
         jacobian = _jacobian(model, inverted, self.t)
         inside = yield from svd_steps(restrict(jacobian, mask), self.k, seed=self.seed)
@@ -225,15 +229,19 @@ class EditWithFile(Request):
         require(0 <= self.slide < LARGEST_K, "The direction that slides must be one of those in the file.")
 
     def run(self, model: Model) -> Iterator[Any]:
-        saved = direction_file.load(direction_file.held(self.file))
-        direction_file.check_belongs(saved, model.card.name, catalogue.weights_sha256(model.card), model.denoiser.shape)
+        saved = direction_file.load(intake.held(self.file))
+        direction_file.check_belongs(
+            saved, model.card.name, catalogue.weights_sha256(model.card), model.denoiser.shape
+        )
         require(self.slide < len(saved.v), "The file holds fewer directions than that.")
         inverted = yield from call(Invert(self.model, self.image, saved.t), model)
         yield from _strip(model, inverted, saved.t, torch.zeros_like(inverted.x_t),
                           saved.step[self.slide] * saved.v[self.slide], self.span, self.frames)  # fmt: skip
 
 
-def _strip(model: Model, inverted: Inverted, t: float, base: Tensor, step: Tensor, span: float, frames: int) -> Iterator[Any]:
+def _strip(
+    model: Model, inverted: Inverted, t: float, base: Tensor, step: Tensor, span: float, frames: int
+) -> Iterator[Any]:
     """The posterior means of all frames first, after one evaluation, then the denoised frames."""
     strengths = torch.linspace(-span, span, frames)
     denoiser = _denoiser(model, inverted)
@@ -245,17 +253,34 @@ def _strip(model: Model, inverted: Inverted, t: float, base: Tensor, step: Tenso
 
 
 def _found(
-    model: Model, inverted: Inverted, t: float, d: Directions, mask: Tensor, size: int, residual: Tensor, products: int
+    model: Model,
+    inverted: Inverted,
+    t: float,
+    d: Directions,
+    mask: Tensor,
+    size: int,
+    residual: Tensor,
+    products: int,
 ) -> Found:
     step = d.distance(torch.full_like(d.s, THUMBNAIL), size).view(-1, 1, 1, 1) * d.v
     x_t = inverted.x_t.to(model.device)
     minus, plus = _posterior_mean(_denoiser(model, inverted), torch.stack([x_t - step, x_t + step]), t)
     heat = d.response.square().sum(1).sqrt()
     alpha, _ = model.denoiser.schedule(torch.tensor(t, dtype=torch.float64))
-    tensors = (d.v, d.s, d.gain, d.leak, heat / heat.amax((1, 2), keepdim=True), minus.clamp(-1, 1), plus.clamp(-1, 1))
+    tensors = (
+        d.v,
+        d.s,
+        d.gain,
+        d.leak,
+        heat / heat.amax((1, 2), keepdim=True),
+        minus.clamp(-1, 1),
+        plus.clamp(-1, 1),
+    )
     v, s, gain, leak, heat, minus, plus = (x.detach().cpu() for x in tensors)
     names = _names(model, minus, plus)
-    return Found(v, s, gain, leak, heat, minus, plus, names, mask.cpu(), size, float(alpha), residual.cpu(), products)
+    return Found(
+        v, s, gain, leak, heat, minus, plus, names, mask.cpu(), size, float(alpha), residual.cpu(), products
+    )
 
 
 def _names(model: Model, minus: Tensor, plus: Tensor) -> tuple[str, ...]:
@@ -307,7 +332,7 @@ def _check_region(model: str, text: str) -> None:
 
 def _check_strip(span: float, frames: int, at: tuple[float, ...]) -> None:
     require(0 < span <= STRONGEST, f"The largest strength must be above 0 and at most {STRONGEST:g}.")
-    require(all(abs(a) <= STRONGEST for a in at), f"A strength must lie between -{STRONGEST:g} and {STRONGEST:g}.")
+    require(
+        all(abs(a) <= STRONGEST for a in at), f"A strength must lie between -{STRONGEST:g} and {STRONGEST:g}."
+    )
     require(3 <= frames <= 41 and frames % 2 == 1, "Ask for an odd number of frames from 3 to 41.")
-
-

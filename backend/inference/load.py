@@ -5,6 +5,7 @@ import json
 import os
 import threading
 from dataclasses import dataclass
+from functools import cache
 
 import torch
 from torch import Tensor
@@ -14,8 +15,9 @@ from backend.denoiser.autoencoder import Autoencoder
 from backend.denoiser.base import Denoiser
 from backend.denoiser.gaussian_mixture import GaussianMixture
 from backend.denoiser.unet import UNetDenoiser
-from backend.inference.catalogue import Card, card
+from backend.inference.catalogue import ASSETS, Card, card
 from backend.inference.device import make_differentiable, pick_device, pick_dtype
+from backend.metrics.factor_regressor import FactorRegressor, load_regressor
 from backend.request import BadInput
 from backend.schedule import CosineSchedule, from_scheduler_config
 
@@ -41,6 +43,15 @@ class Model:
             known = f"its labels are {', '.join(self.card.labels)}" if self.card.labels else "it has none"
             raise BadInput(f"This model has no such label; {known}.")
         return {"label": torch.tensor([self.card.labels.index(label)])}
+
+    def reader(self) -> FactorRegressor | None:
+        """What reads the known factors of this model's pictures, on the CPU; None where there is nothing of the kind."""
+        return _avatars_reader() if self.card.data == "avatars" else None
+
+
+@cache
+def _avatars_reader() -> FactorRegressor:
+    return load_regressor(ASSETS / "weights" / "avatars_regressor")
 
 
 _models: dict[str, Model] = {}

@@ -18,6 +18,7 @@ from backend.denoiser.base import Denoiser, given
 from backend.inference import intake
 from backend.inference.cache import call
 from backend.inference.load import Model
+from backend.metrics.denoising import denoising_error
 from backend.request import BadInput, Progress, Request, option, require
 from backend.sampling import dpm_solver
 from backend.sampling.noise import noise
@@ -79,7 +80,7 @@ class Invert(Request):
 
     model: str = option("avatars", "the model")
     image: str = option("gallery:1", "the picture")
-    t: float = option(0.5, "the noise level")
+    t: float = option(0.5, "the noise level t")
     steps: int = option(20, "the number of steps")
 
     def check(self) -> None:
@@ -97,15 +98,18 @@ class Invert(Request):
         x_0 = picture.x_0[None].to(model.device)
         x_t = yield from travel(denoiser, x_0, 0.0, self.t, self.steps)
         back = yield from travel(denoiser, x_t, self.t, 0.0, self.steps)
-        error = _error(model, x_0[0]) / model.card.usual_error
-        yield Inverted(picture.x_0, x_t[0].cpu(), back[0].cpu(), float(psnr(back.cpu(), x_0.cpu())), error, picture.label)
+        error = denoising_error(model.denoiser, x_0[0], model.card.t) / model.card.usual_error
+        yield Inverted(
+            picture.x_0, x_t[0].cpu(), back[0].cpu(), float(psnr(back.cpu(), x_0.cpu())), error, picture.label
+        )
 
 
 def travel(denoiser: Denoiser, x: Tensor, start: float, end: float, steps: int) -> Iterator[Progress]:
     """Follows the flow from `start` to `end`, one network evaluation a step; returns x (B, *shape) there."""
     if start == end:
         return x
-    times = grid(denoiser.schedule, start, end, steps)
+    times = grid(denoiser.schedule, max(start, end), min(start, end), steps, "noise_level")
+    times = times if start > end else times.flip(0)
     for done, (x, _) in enumerate(dpm_solver.solve(denoiser, x, times), 1):
         yield Progress(done, steps, "network evaluations")
     return x
@@ -119,7 +123,9 @@ def open_picture(reference: str, model: Model) -> Iterator[Any]:
     if kind == "gallery":
         return gallery_picture(model.card.data, _whole(rest))
     if kind == "upload":
-        return Picture(intake.open_upload(reference, model.denoiser.shape), "")
+        channels, size, _ = model.denoiser.shape
+        picture = intake.image_from_reference(reference, size)
+        return Picture(picture if channels == 3 else picture.mean(0, keepdim=True), "")
     raise BadInput("A picture is named gallery:3, sample:7:happy or upload: and its fingerprint.")
 
 
@@ -141,21 +147,15 @@ def gallery_picture(data: str, number: int) -> Picture:
         label = number % len(avatars.EXPRESSIONS)
         faces = avatars.sample([HELD_OUT + number], [label])
         return Picture(avatars.render(faces.factors)[0], avatars.EXPRESSIONS[label])
-    from backend.data import digits
+    from backend.data.digits import digits
 
-    pictures, labels = digits.split("test")
+    pictures, labels = digits("test")
     return Picture(pictures[number], str(labels[number].item()))
 
 
-@torch.no_grad()
-def _error(model: Model, x_0: Tensor, probes: int = 8) -> float:
-    """Mean squared error of the unconditional posterior mean of x_0 at the card's t, over fixed noises; one batch."""
-    t = torch.tensor(model.card.t)
-    alpha, sigma = model.denoiser.schedule(t)
-    x_t = alpha * x_0 + sigma * noise(range(probes), model.denoiser.shape).to(x_0)
-    return float((model.denoiser(x_t, t) - x_0).square().mean())
-
-
 def _whole(text: str) -> int:
-    require(text.isascii() and text.isdigit() and len(text) <= 10, "The number in a picture's name must be a whole number.")
+    require(
+        text.isascii() and text.isdigit() and len(text) <= 10,
+        "The number in a picture's name must be a whole number.",
+    )
     return int(text)

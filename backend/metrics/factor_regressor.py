@@ -34,7 +34,9 @@ class FactorRegressor(nn.Module):
         return self.trunk(pictures)
 
     def forward(self, pictures: Tensor) -> tuple[Tensor, Tensor]:
-        standard, logits = self.head(self.features(pictures)).split([len(self.mean), len(avatars.EXPRESSIONS)], dim=1)
+        standard, logits = self.head(self.features(pictures)).split(
+            [len(self.mean), len(avatars.EXPRESSIONS)], dim=1
+        )
         return standard * self.std + self.mean, logits
 
     def loss(self, pictures: Tensor, factors: Tensor, labels: Tensor) -> Tensor:
@@ -49,5 +51,7 @@ def load_regressor(folder: Path) -> FactorRegressor:
     from safetensors.torch import load_file
 
     network = FactorRegressor()
-    network.load_state_dict({name: value.float() for name, value in load_file(folder / "model.safetensors").items()})
+    network.load_state_dict(
+        {name: value.float() for name, value in load_file(folder / "model.safetensors").items()}
+    )
     return network.eval().requires_grad_(False)

@@ -11,7 +11,9 @@ def psnr(pictures: Tensor, reference: Tensor) -> Tensor:
     from skimage.metrics import peak_signal_noise_ratio
 
     pairs = zip(reference.double().numpy(), pictures.double().numpy(), strict=True)
-    return torch.tensor([peak_signal_noise_ratio(a, b, data_range=RANGE) if (a != b).any() else torch.inf for a, b in pairs])
+    return torch.tensor(
+        [peak_signal_noise_ratio(a, b, data_range=RANGE) if (a != b).any() else torch.inf for a, b in pairs]
+    )
 
 
 def ssim(pictures: Tensor, reference: Tensor) -> Tensor:

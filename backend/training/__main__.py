@@ -39,22 +39,23 @@ def main(arguments: list[str] | None = None) -> None:
     for step in train(network, recipe.loss, plan, chosen.checkpoints / f"{chosen.name}.pt"):
         losses.append(step.loss)
         if step.number % 50 == 0 or step.number == plan.steps:
-            line = dict(step=step.number, loss=sum(losses) / len(losses), seconds=round(time.monotonic() - begun, 1))
+            seconds = round(time.monotonic() - begun, 1)
+            line = {"step": step.number, "loss": sum(losses) / len(losses), "seconds": seconds}
             losses.clear()
             with log.open("a") as file:
                 file.write(json.dumps(line) + "\n")
             print(line, flush=True)
 
     folder = chosen.out / chosen.name
-    recipe.save(network, str(folder))
-    made = dict(
-        command="python -m backend.training " + " ".join(sys.argv[1:] if arguments is None else arguments),
-        plan=asdict(plan),
-        hardware=f"{platform.processor() or platform.machine()}, {chosen.threads} threads, {chosen.device}",
-        seconds=round(_seconds(log)),
-        date=datetime.now(UTC).date().isoformat(),
-        torch=torch.__version__,
-    )
+    recipe.save(network, folder)
+    made = {
+        "command": "python -m backend.training " + " ".join(sys.argv[1:] if arguments is None else arguments),
+        "plan": asdict(plan),
+        "hardware": f"{platform.processor() or platform.machine()}, {chosen.threads} threads, {chosen.device}",
+        "seconds": round(_seconds(log)),
+        "date": datetime.now(UTC).date().isoformat(),
+        "torch": torch.__version__,
+    }
     (folder / "training.json").write_text(json.dumps(made, indent=2) + "\n")
 
 

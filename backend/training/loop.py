@@ -48,7 +48,9 @@ class Step:
     gradient_norm: float
 
 
-def train(network: nn.Module, loss: Loss, plan: Plan, checkpoint: Path | None = None, every: float = 60.0) -> Iterator[Step]:
+def train(
+    network: nn.Module, loss: Loss, plan: Plan, checkpoint: Path | None = None, every: float = 60.0
+) -> Iterator[Step]:
     """Trains `network` in place, a `Step` at a time; at the end it holds the averaged weights.
 
     loss(network, generator) draws its own data from the generator and returns a scalar. With a checkpoint path the
@@ -85,7 +87,9 @@ def train(network: nn.Module, loss: Loss, plan: Plan, checkpoint: Path | None = 
     network.eval()
 
 
-def denoising_loss(x_0: Tensor, generator: torch.Generator, denoiser: Denoiser, cap: float = 10.0, **condition: Tensor) -> Tensor:
+def denoising_loss(
+    x_0: Tensor, generator: torch.Generator, denoiser: Denoiser, cap: float = 10.0, **condition: Tensor
+) -> Tensor:
     """Mean over pixels of min(1 + SNR, cap) |D(x_t) - x_0|^2, t uniform on [0, 1].
 
     Uncapped this is the velocity loss (Salimans and Ho 2022, https://arxiv.org/abs/2202.00512); the cap keeps the
