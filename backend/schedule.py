@@ -2,8 +2,9 @@
 
     x_t = alpha_t x_0 + sigma_t eps,    eps ~ N(0, I),    0 <= t <= 1
 
-At t = 0 stands the picture (alpha 1, sigma 0), at t = 1 the last trained noise. The log-SNR 2 log(alpha / sigma) falls
-strictly with t, so it names a time under any schedule: models are compared by it, never by t.
+At t = 0 stands the picture (alpha 1, sigma 0), at t = 1 the last trained noise. The log-SNR,
+2 log(alpha / sigma), falls strictly with t, so it names a time under any schedule: models are compared by it,
+never by t.
 """
 
 import math
@@ -16,21 +17,21 @@ from torch import Tensor
 
 
 class Schedule(ABC):
-    """The map t -> (alpha, sigma) and its inverse. Everything is computed in float64 and returned in the input's dtype."""
+    """The map t -> (alpha, sigma) and its inverse: float64 inside, the dtype of the input outside."""
 
     t_min: float
     """Smallest trained time. Below it a model is asked at t_min and sigma goes on falling to 0."""
 
     @abstractmethod
     def __call__(self, t: Tensor) -> tuple[Tensor, Tensor]:
-        """Scale alpha of the picture and standard deviation sigma of the noise; shape, device and dtype of t."""
+        """Scale alpha of the picture and deviation sigma of the noise: shape, device and dtype of t."""
 
     @abstractmethod
     def _time(self, log_snr: Tensor) -> Tensor:
         """The inverse of `log_snr` on [log_snr(1), inf], in float64."""
 
     def log_snr(self, t: Tensor) -> Tensor:
-        """2 log(alpha / sigma) in nats, strictly decreasing; inf at t = 0, and -inf at t = 1 where alpha is 0 there."""
+        """2 log(alpha / sigma) in nats, strictly decreasing from inf at t = 0; -inf where alpha is 0."""
         alpha, sigma = self(t.double())
         return (2 * (alpha.log() - sigma.log())).to(t.dtype)
 
@@ -47,7 +48,7 @@ class Schedule(ABC):
 
 
 def noise_level(schedule: Schedule, t: Tensor) -> Tensor:
-    """sigma / alpha, the sigma of EDM (https://arxiv.org/abs/2206.00364): the shared axis of plots over noise."""
+    """sigma / alpha, EDM's sigma (https://arxiv.org/abs/2206.00364): the axis that all schedules share."""
     alpha, sigma = schedule(t.double())
     return (sigma / alpha).to(t.dtype)
 
@@ -58,8 +59,8 @@ class DiscreteSchedule(Schedule):
     Between steps the log-SNR is linear in t. Below the first step sigma falls linearly to 0.
 
     Args:
-        alphas_cumprod: alpha^2 of each step, shape (T,), strictly decreasing. A last value of 0 (zero terminal SNR) is
-            read as 1e-12, which keeps the log-SNR finite.
+        alphas_cumprod: alpha^2 of each step, shape (T,), strictly decreasing. A last value of 0
+            (zero terminal SNR) is read as 1e-12, which keeps the log-SNR finite.
 
     Raises:
         ValueError: if `alphas_cumprod` is not such a table.
@@ -74,7 +75,7 @@ class DiscreteSchedule(Schedule):
         self._log_snr = table.log() - torch.log1p(-table)
 
     def step(self, t: Tensor) -> Tensor:
-        """The network's own time, t T - 1, a float in [0, T - 1]: 0 for everything below the first trained step."""
+        """The network's own time, t T - 1, a float in [0, T - 1]: 0 below the first trained step."""
         return (t * self.steps - 1).clamp_min(0)
 
     def __call__(self, t: Tensor) -> tuple[Tensor, Tensor]:
@@ -97,7 +98,7 @@ class DiscreteSchedule(Schedule):
 
 
 class CosineSchedule(DiscreteSchedule):
-    """The cosine schedule of Nichol and Dhariwal (https://arxiv.org/abs/2102.09672, Eq. 17), s = 0.008, at discrete steps.
+    """The cosine schedule of Nichol and Dhariwal (https://arxiv.org/abs/2102.09672, Eq. 17), s = 0.008.
 
     The same table as diffusers' `DDIMScheduler(beta_schedule="squaredcos_cap_v2")`.
     """
@@ -109,8 +110,8 @@ class CosineSchedule(DiscreteSchedule):
 class VESchedule(Schedule):
     """Variance exploding: alpha = 1, sigma = sigma_max t^7.
 
-    A uniform grid in t is the grid of EDM (https://arxiv.org/abs/2206.00364, Eq. 5, rho = 7); t_min is where sigma is
-    sigma_min.
+    A uniform grid in t is the grid of EDM (https://arxiv.org/abs/2206.00364, Eq. 5, rho = 7); t_min is where
+    sigma is sigma_min.
     """
 
     def __init__(self, sigma_min: float = 0.002, sigma_max: float = 80.0):
@@ -181,5 +182,5 @@ def _cosine_betas(steps: int) -> Tensor:
 
 
 def _alphas_cumprod(betas: Tensor) -> Tensor:
-    # 1 - beta is rounded to float32 as in diffusers: at the cosine's last beta, 0.999, that is six parts in 100,000.
+    # 1 - beta is rounded to float32 as in diffusers: at a beta of 0.999 that is six parts in 100,000.
     return (1 - betas).double().cumprod(0)

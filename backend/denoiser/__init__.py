@@ -1,1 +1,1 @@
-"""Denoisers: one function, the posterior mean D(x_t, t, c) = E[x_0 | x_t, c], in closed form or by a network."""
+"""The posterior mean D(x_t, t, c) = E[x_0 | x_t, c], in closed form or by a network."""

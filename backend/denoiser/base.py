@@ -7,10 +7,10 @@ Units used everywhere
     x_0, D, every guidance term     the picture's own: pixels in [-1, 1]
     t                               time in [0, 1]: 0 the picture, 1 the last trained noise
     log-SNR                         2 log(alpha / sigma), nats
-    noise level                     sigma / alpha (EDM's sigma): how pictures at different schedules are compared
+    noise level                     sigma / alpha (EDM's sigma), the axis shared by all schedules
     eps                             (x_t - alpha D) / sigma, unit variance
     singular values of dD/dx_t      raw s, and alpha s, which no change of schedule alters
-    gamma                           guidance weight: D_c + gamma (D_c - D_0); diffusers' guidance_scale is 1 + gamma
+    gamma                           guidance weight, D_c + gamma (D_c - D_0); guidance_scale is 1 + gamma
 """
 
 from abc import ABC, abstractmethod
@@ -33,7 +33,7 @@ class Denoiser(nn.Module, ABC):
     shape: tuple[int, ...]
     """Of one sample: (C, H, W) or (d,)."""
     null: Condition = MappingProxyType({})
-    """The conditions that this denoiser knows, each with the value, for one sample, that means "not given"."""
+    """The conditions that this denoiser knows, each with the value (for one sample) that means "none"."""
 
     @abstractmethod
     def forward(self, x_t: Tensor, t: Tensor | float, **condition: Tensor) -> Tensor:
@@ -45,8 +45,8 @@ class Denoiser(nn.Module, ABC):
             condition: one value for all, or one for each sample, shape (*batch, ...). Null where missing.
 
         Returns:
-            E[x_0 | x_t, c]: shape, dtype and device of x_t. Twice differentiable in x_t; deterministic; never clipped;
-            sample i depends on x_t[i], t[i] and condition[i] alone.
+            E[x_0 | x_t, c]: shape, dtype and device of x_t. Twice differentiable in x_t; deterministic; never
+            clipped; sample i depends on x_t[i], t[i] and condition[i] alone.
 
         Raises:
             ValueError: on a condition that this denoiser does not know.
@@ -95,11 +95,13 @@ def given(denoiser: Denoiser, **condition: Tensor) -> Denoiser:
 def branches(denoiser: Denoiser, x_t: Tensor, t: Tensor | float, conditions: Sequence[Condition]) -> Tensor:
     """The posterior means under n conditions, in one pass of the network: shape (n, *batch, *shape)."""
     batch = denoiser.batch(x_t)
+    n, axis = len(conditions), len(batch)  # behind the other batch axes, since the first may count students
     filled = [denoiser.complete(condition, batch) for condition in conditions]
-    stacked = {name: torch.stack([condition[name] for condition in filled]) for name in denoiser.null}
+    stacked = {name: torch.stack([condition[name] for condition in filled], axis) for name in denoiser.null}
     if isinstance(t, Tensor) and t.ndim:
-        t = t.expand(len(conditions), *t.shape)
-    return denoiser(x_t.expand(len(conditions), *x_t.shape), t, **stacked)
+        t = t.unsqueeze(axis).expand(*batch, n)
+    x_t = x_t.unsqueeze(axis).expand(*batch, n, *denoiser.shape)
+    return denoiser(x_t, t, **stacked).movedim(axis, 0)
 
 
 def _refuse_unknown(denoiser: Denoiser, condition: Condition) -> None:
@@ -114,5 +116,5 @@ def as_time(t: Tensor | float) -> Tensor:
 
 
 def like(a: Tensor, x: Tensor) -> Tensor:
-    """a, of shape () or (*batch), as a factor of x (*batch, ...): singleton axes appended, x's dtype and device."""
+    """a, of shape () or (*batch), as a factor of x (*batch, ...): axes appended, dtype and device of x."""
     return a.to(x).reshape(a.shape + (1,) * (x.ndim - a.ndim))

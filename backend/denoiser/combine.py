@@ -14,7 +14,8 @@ from backend.schedule import Schedule, noise_level
 class Rescheduled(Denoiser):
     """The same denoiser served under another schedule.
 
-    The posterior mean depends on x_t only through x_t / alpha and the noise level, so with s the time of equal log-SNR
+    The posterior mean depends on x_t only through x_t / alpha and the noise level, so with s the denoiser's
+    own time of equal log-SNR
 
         D'(x, t) = D(k x, s),    k^2 = (alpha_s^2 + sigma_s^2) / (alpha_t^2 + sigma_t^2).
 
@@ -35,7 +36,7 @@ class Rescheduled(Denoiser):
 
 
 Term = Callable[[Tensor, Tensor, Tensor, Tensor], Tensor]
-"""(x_t, t, D_c, D_0) -> what one unit of guidance adds to D, in the units of x_0; t is () or (*batch), float64."""
+"""(x_t, t, D_c, D_0) -> what one unit of guidance adds to D, in the units of x_0."""
 
 Weight = float | Callable[[Tensor], Tensor]
 """A number, or a function of the noise level sigma / alpha (shape of t)."""
@@ -49,8 +50,8 @@ def prompt(x_t: Tensor, t: Tensor, conditional: Tensor, unconditional: Tensor) -
 class Guided(Denoiser):
     """D_c + sum_j w_j term_j, with D_c and D_0 from one pass of the network.
 
-    `Guided(D, [prompt], [gamma])` is classifier-free guidance, D_c + gamma (D_c - D_0); diffusers' `guidance_scale` is
-    1 + gamma. Where all weights are 0 the answer is D_c to the bit, at the price of D_c.
+    `Guided(D, [prompt], [gamma])` is classifier-free guidance, D_c + gamma (D_c - D_0); diffusers'
+    `guidance_scale` is 1 + gamma. Where all weights are 0 the answer is D_c to the bit, at the price of D_c.
 
     Args:
         base: a conditional denoiser; D_0 is its answer without conditions.
@@ -80,8 +81,9 @@ class Guided(Denoiser):
 class Stacked(Denoiser):
     """S denoisers of one architecture as one: sample x_t[s] goes to denoiser s, all in one vectorised pass.
 
-    The first batch axis counts the denoisers: x_t is (S, *batch, *shape), t is () or (S, *batch). The stacked parameters
-    are this module's own, so one optimiser trains all S; clip gradients for each denoiser, not over the stack.
+    The first batch axis counts the denoisers: x_t is (S, *batch, *shape), t is () or (S, *batch). The stacked
+    parameters are this module's own, so one optimiser trains all S; clip gradients for each denoiser, not
+    over the stack.
 
     Args:
         denoisers: of equal class, architecture, schedule and shape; copied.
@@ -95,7 +97,7 @@ class Stacked(Denoiser):
             self.stack.register_parameter(_slashed(name), nn.Parameter(value.detach(), value.requires_grad))
         for name, value in buffers.items():
             self.stack.register_buffer(_slashed(name), value)
-        # A shell without values that borrows those of one denoiser at a time; in a tuple, to be no part of this module.
+        # A shell without values borrows those of one denoiser at a time; the tuple hides it from nn.Module.
         self._shell = (copy.deepcopy(denoisers[0]).to("meta"),)
         self.schedule, self.shape, self.null = denoisers[0].schedule, denoisers[0].shape, denoisers[0].null
 
@@ -111,6 +113,10 @@ class Stacked(Denoiser):
 
     def complete(self, condition: Condition, batch: torch.Size) -> dict[str, Tensor]:
         return self._shell[0].complete(condition, batch)
+
+    def train(self, mode: bool = True) -> "Stacked":
+        self._shell[0].train(mode)
+        return super().train(mode)
 
     def unstack(self, index: int) -> Denoiser:
         """A copy of denoiser `index`."""

@@ -18,7 +18,7 @@ CHUNK = 2**24
 class Empirical(Denoiser):
     """E[x_0 | x_t] when x_0 is one of N given pictures, each as likely. Computed in the dtype of the data.
 
-    At sigma = 0 the answer is the nearest picture. A derivative keeps all N differences of every sample in memory.
+    At sigma = 0 the answer is the nearest picture. A derivative keeps every difference x_t - alpha x_i.
 
     Args:
         schedule: the noise schedule.

@@ -63,7 +63,7 @@ class GaussianMixture(Denoiser):
         return mean.reshape(x_t.shape).to(x_t.dtype)
 
     def log_prob(self, x_t: Tensor, t: Tensor | float) -> Tensor:
-        """log p(x_t) in nats, shape (*batch). Its gradient is the score, (alpha D - x_t) / sigma^2 (Tweedie)."""
+        """log p(x_t) in nats, shape (*batch). Its gradient is (alpha D - x_t) / sigma^2 (Tweedie)."""
         return self._components(x_t, t)[0].logsumexp(-1)
 
     def responsibilities(self, x_t: Tensor, t: Tensor | float) -> Tensor:
@@ -79,8 +79,8 @@ class GaussianMixture(Denoiser):
         z = x - alpha * self.means
         inside = torch.einsum("...kd,kdr->...kr", z, self.factors)  # coordinates along the factors
         outside = z - torch.einsum("...kr,kdr->...kd", inside, self.factors)
-        # Where both lambda and sigma are 0 the density is singular and its exponent 0 / 0. The floor, the square of the
-        # rounding of x, keeps the limit: the mean is the projection, and the nearest subspace wins.
+        # Where lambda and sigma are both 0 the density is singular. The floor, the square of rounding, keeps
+        # the limit: the mean is a projection, and the nearest subspace wins.
         floor = torch.finfo(x.dtype).eps ** 2
         variance_in = (alpha**2 * self.eigenvalues + sigma**2).clamp_min(floor)
         variance_out = (alpha**2 * self.residual_variance[:, None] + sigma**2).clamp_min(floor)

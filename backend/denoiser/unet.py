@@ -25,10 +25,10 @@ Prediction = Literal["epsilon", "v_prediction", "sample"]
 
 
 class UNetDenoiser(Denoiser):
-    """E[x_0 | x_t, label] by a `UNet2DModel`, which may be in half precision: casts happen here and nowhere else.
+    """E[x_0 | x_t, label] by a `UNet2DModel`, which may be in half precision: casts happen only here.
 
     Args:
-        unet: the network, with `classes + 1` class embeddings if it has classes; the last one is the null label.
+        unet: the network; if it has classes, with classes + 1 embeddings, the last for the null label.
         schedule: the schedule that it was trained with.
         prediction: what its output stands for.
         classes: number of labels; 0 for an unconditional network.

@@ -1,7 +1,8 @@
-"""Sampling and inversion: generators of states that follow the probability flow of a denoiser, either way in time.
+"""Sampling and inversion: generators of states that follow the probability flow of a denoiser.
 
-Every solver is called as solve(D, x, times) and yields (x, x0_hat) after each evaluation of D; the last x is at times[-1].
-x keeps its dtype, times are float64. Where t falls noise becomes a picture; where it rises a picture is inverted.
+Every solver is called as solve(D, x, times) and yields (x, x0_hat) after each evaluation of D; the last x is
+at times[-1]. Falling times turn noise into a picture, rising ones invert a picture. x keeps its dtype; times
+are float64.
 """
 
 from collections.abc import Iterable

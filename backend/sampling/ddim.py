@@ -2,7 +2,7 @@
 
     x' = (sigma' / sigma) x + (alpha' - alpha sigma' / sigma) D(x, t).
 
-This is Euler's method for the probability flow. It divides by no alpha, so it is also the Euler step of flow matching.
+This is Euler's method for the probability flow; without a division by alpha it is that of flow matching too.
 """
 
 from collections.abc import Iterator
@@ -39,9 +39,10 @@ def step(schedule: Schedule, x: Tensor, x0: Tensor, now: float, then: float) -> 
 
 
 def asked_at(schedule: Schedule, now: float) -> float:
-    """The time at which to ask the denoiser: `now`, except that a picture has no noise whose direction could be read.
+    """The time at which to ask the denoiser: `now`, except that a picture holds no noise to follow.
 
-    An inversion that starts from a picture takes the direction that the picture has at t_min, as DDIM inversion does.
+    An inversion that starts from a picture takes the direction that the picture has at t_min, as DDIM
+    inversion does.
     """
     return now if now > 0 else schedule.t_min
 

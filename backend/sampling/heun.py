@@ -4,7 +4,7 @@ With y = x / alpha and n = sigma / alpha the flow is dy/dn = eps, eps = (x - alp
 
     x' = (alpha' / alpha) (x - sigma e) + sigma' e,    e = (eps + eps') / 2
 
-(https://arxiv.org/abs/2206.00364, Algorithm 1 without churn). Where n is infinite or becomes 0 the step is Euler's.
+(https://arxiv.org/abs/2206.00364, Algorithm 1). Where n is infinite or becomes 0 the step is Euler's.
 """
 
 from collections.abc import Iterator
@@ -22,7 +22,8 @@ def solve(denoiser: Denoiser, x: Tensor, times: Tensor) -> Iterator[tuple[Tensor
     """Follow the flow from x (*batch, *shape) at times[0] to times[-1], with two evaluations a step.
 
     Yields:
-        after each evaluation x at the next time, first predicted and then corrected, and the posterior mean just found.
+        after each evaluation x at the next time, first predicted and then corrected, and the posterior mean
+        just found.
     """
     schedule = denoiser.schedule
     for now, then in pairwise(times.tolist()):

@@ -16,7 +16,7 @@ def grid(
     Args:
         schedule: the schedule that the times belong to.
         start: first time, in [0, 1].
-        end: last time; `schedule.t_min` ends where diffusers' `set_alpha_to_one=False` does, 0 at the picture.
+        end: last time; 0 is the picture, `schedule.t_min` ends like `set_alpha_to_one=False` in diffusers.
         n: number of steps, at least 1.
         spacing: "time" is uniform in t; "noise_level" is uniform in (sigma / alpha)^(1/7), the grid of EDM
             (https://arxiv.org/abs/2206.00364, Eq. 5), which needs alpha > 0.
