@@ -3,6 +3,7 @@
 import errno
 import os
 from pathlib import Path
+from typing import BinaryIO
 
 
 class CannotSave(OSError):
@@ -33,21 +34,22 @@ def append(path: Path, line: bytes) -> None:
     A line that a kill left unfinished is removed first, so it can only ever be the last.
     """
     try:
-        with open(path, "a+b") as file:
+        with open(path, "a+b", buffering=0) as file:  # a buffer would write its rest when the file is closed
             end = _end_of_last_line(file)
             file.truncate(end)
             try:
-                file.write(line)
-                file.flush()
+                rest = memoryview(line)
+                while rest:
+                    rest = rest[file.write(rest) :]
                 os.fsync(file.fileno())
             except OSError:
-                os.truncate(path, end)
+                file.truncate(end)
                 raise
     except OSError as error:
         raise _cannot_save(error) from error
 
 
-def _end_of_last_line(file) -> int:
+def _end_of_last_line(file: BinaryIO) -> int:
     """Position after the last newline."""
     position = file.seek(0, os.SEEK_END)
     while position:
@@ -72,6 +74,4 @@ def _sync_folder(folder: Path) -> None:
 def _cannot_save(error: OSError) -> CannotSave:
     full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
     reason = "the disk is full" if full else "its folder cannot be written"
-    return CannotSave(
-        error.errno, f"The run could not be saved because {reason}; what was saved before is kept."
-    )
+    return CannotSave(f"The run could not be saved because {reason}; what was saved before is kept.")
