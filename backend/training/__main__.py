@@ -31,12 +31,14 @@ def main(arguments: list[str] | None = None) -> None:
     torch.set_num_threads(chosen.threads)
     torch.manual_seed(plan.seed)
     network = recipe.build().to(chosen.device)
-    log = chosen.checkpoints / f"{chosen.name}.jsonl"
+    checkpoint, log = (chosen.checkpoints / f"{chosen.name}{suffix}" for suffix in (".pt", ".jsonl"))
     log.parent.mkdir(parents=True, exist_ok=True)
+    if not checkpoint.exists():
+        log.unlink(missing_ok=True)
 
-    begun = time.monotonic()
+    begun = time.monotonic() - _seconds(log)
     losses = []
-    for step in train(network, recipe.loss, plan, chosen.checkpoints / f"{chosen.name}.pt"):
+    for step in train(network, recipe.loss, plan, checkpoint):
         losses.append(step.loss)
         if step.number % 50 == 0 or step.number == plan.steps:
             seconds = round(time.monotonic() - begun, 1)
@@ -60,13 +62,9 @@ def main(arguments: list[str] | None = None) -> None:
 
 
 def _seconds(log: Path) -> float:
-    """Wall-clock time of a run, over all its resumptions: each starts its clock at 0 again."""
-    total = last = 0.0
-    for line in log.read_text().splitlines():
-        seconds = json.loads(line)["seconds"]
-        total += last if seconds < last else 0.0
-        last = seconds
-    return total + last
+    """Wall-clock time of a run so far, over all its resumptions: what the log's last line says."""
+    lines = log.read_text().splitlines() if log.exists() else []
+    return json.loads(lines[-1])["seconds"] if lines else 0.0
 
 
 if __name__ == "__main__":
