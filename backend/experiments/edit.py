@@ -16,10 +16,11 @@ import torch
 from torch import Tensor
 
 from backend.denoiser.base import Denoiser, given
-from backend.editing import direction_file, region
+from backend.editing import direction_file, factors, region
 from backend.editing.directions import STEP, Directions, describe, project_off
+from backend.editing.results import THUMBNAIL, Found, Models, Region, Strip, Strips
 from backend.inference import catalogue, intake
-from backend.inference.cache import call
+from backend.inference.cache import call, find
 from backend.inference.load import Model
 from backend.inference.pictures import Invert, Inverted, travel
 from backend.jacobian.linearize import Linearized, linearize, restrict
@@ -28,64 +29,8 @@ from backend.request import Progress, Request, option, require
 
 STRONGEST = 30.0  # of a strength; 30 is a predicted change of 3, more than pixels can span
 LARGEST_K = 50
+SPAN = 4.0  # of a strip: far enough to see, near enough to stay a face
 DENOISE_STEPS = 12
-
-
-@dataclass(frozen=True)
-class Models:
-    """The models at hand: for each its name, title, shape, labels, recommended t, licence and training."""
-
-    models: tuple[dict, ...]
-
-
-@dataclass(frozen=True)
-class Region:
-    """mask (H, W) bool; strength (H, W) in [0, 1]: for a click, how strongly each pixel varies with it, else the mask."""
-
-    mask: Tensor
-    strength: Tensor
-    rle: str
-
-
-@dataclass(frozen=True)
-class Found:
-    """k local directions of one region, strongest first.
-
-    v (k, *shape) unit; s (k,) singular values of the masked Jacobian; gain (k,) = |J v| inside the region; leak (k,)
-    energy of J v outside over inside; heat (k, H, W) = |J v| of each pixel, 1 at its largest; minus and plus (k, *shape)
-    previews, one evaluation at strength -THUMBNAIL and +THUMBNAIL; names (k,), "" where nothing reads the factors; mask
-    (H, W); size, values in the region; alpha, the schedule's at t (alpha s does not depend on the schedule); residual (k,)
-    of the singular triplets; products and evaluations spent.
-    """
-
-    v: Tensor
-    s: Tensor
-    gain: Tensor
-    leak: Tensor
-    heat: Tensor
-    minus: Tensor
-    plus: Tensor
-    names: tuple[str, ...]
-    mask: Tensor
-    size: int
-    alpha: float
-    residual: Tensor
-    products: int
-
-
-@dataclass(frozen=True)
-class Strip:
-    """Pictures (n, *shape) in [-1, 1] at strengths (n,) of one direction.
-
-    predicted: True for the posterior means, seen after one network evaluation; False for the edits themselves.
-    """
-
-    strengths: tuple[float, ...]
-    pictures: Tensor
-    predicted: bool
-
-
-THUMBNAIL = 2.0
 
 
 @dataclass(frozen=True)
@@ -126,7 +71,11 @@ class FindRegion(Request):
             mask = pointed
             if isinstance(pointed, region.Part):
                 inverted = yield from call(Invert(self.model, self.image, model.card.t), model)
-                mask = _part(model, inverted.x_0, pointed.name)
+                reader = model.reader()
+                require(
+                    reader is not None, "This model's pictures have no named parts; click, or paint a region."
+                )
+                mask = factors.part_mask(reader, inverted.x_0, pointed.name)
             strength = mask.float()
         yield Region(mask, strength, region.encode_rle(mask))
 
@@ -187,7 +136,7 @@ class Edit(FindDirections):
 
     slide: int = option(0, "the direction that slides")
     at: tuple[float, ...] = option((), "the strengths of the directions")
-    span: float = option(6.0, "the largest strength of the strip")
+    span: float = option(SPAN, "the largest strength of the strip")
     frames: int = option(13, "the number of frames")
 
     def check(self) -> None:
@@ -206,10 +155,62 @@ class Edit(FindDirections):
     def run(self, model: Model) -> Iterator[Any]:
         inverted = yield from call(Invert(self.model, self.image, self.t), model)
         found = yield from call(self.directions(), model)
-        step = STEP * found.size**0.5 * found.v / found.gain.view(-1, 1, 1, 1)
-        held = [0.0 if i == self.slide else a for i, a in enumerate(self.at)]
-        base = sum((a * step[i] for i, a in enumerate(held)), torch.zeros_like(inverted.x_t))
-        yield from _strip(model, inverted, self.t, base, step[self.slide], self.span, self.frames)
+        strengths = _strengths(self.span, self.frames)
+        yield from _strip(
+            model, inverted, self.t, _along(inverted, found, self.at, self.slide, strengths), strengths
+        )
+
+
+@dataclass(frozen=True)
+class EditAll(FindDirections):
+    """A strip along every direction, the others held at `at`: predictions first, then the edits one by one."""
+
+    at: tuple[float, ...] = option((), "the strengths of the directions")
+    first: int = option(0, "the direction to draw first")
+    span: float = option(SPAN, "the largest strength of the strips")
+    frames: int = option(13, "the number of frames")
+
+    def check(self) -> None:
+        super().check()
+        require(self.k <= 8, "Ask for at most 8 strips at once.")
+        require(0 <= self.first < self.k, "The direction to draw first must be one of those asked for.")
+        self.strip(self.first).check()
+
+    def needs(self) -> tuple[Request, ...]:
+        return (*super().needs(), self.directions(), *(self.strip(i) for i in range(self.k)))
+
+    def directions(self) -> FindDirections:
+        """The request for the directions alone."""
+        return FindDirections(self.model, self.image, self.t, self.region, self.k, self.rank, self.seed)
+
+    def strip(self, slide: int) -> Edit:
+        """The request for one strip; strengths that make no difference are left out, so equal strips have equal keys."""
+        at = [0.0 if i == slide else a for i, a in enumerate(self.at)]
+        while at and at[-1] == 0:
+            at.pop()
+        return Edit(
+            **self.directions().values(), slide=slide, at=tuple(at), span=self.span, frames=self.frames
+        )
+
+    def run(self, model: Model) -> Iterator[Any]:
+        inverted = yield from call(Invert(self.model, self.image, self.t), model)
+        found = yield from call(self.directions(), model)
+        strips = [find(self.strip(i)) for i in range(self.k)]
+        if any(strip is None for strip in strips):
+            denoiser, strengths = _denoiser(model, inverted), _strengths(self.span, self.frames)
+            for i in range(self.k):
+                if strips[i] is None:
+                    x_t = _along(inverted, found, self.strip(i).at, i, strengths).to(model.device)
+                    strips[i] = Strip(
+                        tuple(strengths.tolist()), _seen(_posterior_mean(denoiser, x_t, self.t)), True
+                    )
+                    yield Progress(i + 1, self.k, "strips predicted")
+            yield Strips(found, tuple(strips))
+        for i in sorted(range(self.k), key=lambda i: (i != self.first, i)):
+            if strips[i].predicted:
+                strips[i] = yield from call(self.strip(i), model)
+                yield Strips(found, tuple(strips))
+        yield Strips(found, tuple(strips))
 
 
 @dataclass(frozen=True)
@@ -220,7 +221,7 @@ class EditWithFile(Request):
     image: str = option("gallery:1", "the picture")
     file: str = option("", "the direction file")
     slide: int = option(0, "the direction that slides")
-    span: float = option(6.0, "the largest strength of the strip")
+    span: float = option(SPAN, "the largest strength of the strip")
     frames: int = option(13, "the number of frames")
 
     def check(self) -> None:
@@ -235,21 +236,36 @@ class EditWithFile(Request):
         )
         require(self.slide < len(saved.v), "The file holds fewer directions than that.")
         inverted = yield from call(Invert(self.model, self.image, saved.t), model)
-        yield from _strip(model, inverted, saved.t, torch.zeros_like(inverted.x_t),
-                          saved.step[self.slide] * saved.v[self.slide], self.span, self.frames)  # fmt: skip
+        strengths = _strengths(self.span, self.frames)
+        step = saved.step[self.slide] * saved.v[self.slide]
+        yield from _strip(
+            model, inverted, saved.t, inverted.x_t + strengths.view(-1, 1, 1, 1) * step, strengths
+        )
 
 
-def _strip(
-    model: Model, inverted: Inverted, t: float, base: Tensor, step: Tensor, span: float, frames: int
-) -> Iterator[Any]:
-    """The posterior means of all frames first, after one evaluation, then the denoised frames."""
-    strengths = torch.linspace(-span, span, frames)
-    denoiser = _denoiser(model, inverted)
-    x_t = (inverted.x_t + base + strengths.view(-1, 1, 1, 1) * step).to(model.device)
-    predicted = _posterior_mean(denoiser, x_t, t)
-    yield Strip(tuple(strengths.tolist()), predicted.clamp(-1, 1).cpu(), True)
+def _strengths(span: float, frames: int) -> Tensor:
+    return torch.linspace(-span, span, frames, dtype=torch.float64).float()
+
+
+def _along(inverted: Inverted, found: Found, at: tuple[float, ...], slide: int, strengths: Tensor) -> Tensor:
+    """x_t moved by every strength of `at` but the sliding direction's, which takes all of `strengths`: (n, *shape)."""
+    step = STEP * found.size**0.5 * found.v / found.gain.view(-1, 1, 1, 1)
+    held = [0.0 if i == slide else a for i, a in enumerate(at)]
+    base = sum((a * step[i] for i, a in enumerate(held)), inverted.x_t)
+    return base + strengths.view(-1, 1, 1, 1) * step[slide]
+
+
+def _strip(model: Model, inverted: Inverted, t: float, x_t: Tensor, strengths: Tensor) -> Iterator[Any]:
+    """The posterior means of the frames x_t (n, *shape) first, after one evaluation, then the denoised frames."""
+    denoiser, strengths = _denoiser(model, inverted), tuple(strengths.tolist())
+    x_t = x_t.to(model.device)
+    yield Strip(strengths, _seen(_posterior_mean(denoiser, x_t, t)), True)
     edited = yield from travel(denoiser, x_t, t, 0.0, DENOISE_STEPS)
-    yield Strip(tuple(strengths.tolist()), edited.clamp(-1, 1).cpu(), False)
+    yield Strip(strengths, _seen(edited), False)
+
+
+def _seen(pictures: Tensor) -> Tensor:
+    return pictures.clamp(-1, 1).cpu()
 
 
 def _found(
@@ -277,32 +293,11 @@ def _found(
         plus.clamp(-1, 1),
     )
     v, s, gain, leak, heat, minus, plus = (x.detach().cpu() for x in tensors)
-    names = _names(model, minus, plus)
+    reader = model.reader()
+    names = factors.most_moved(reader, minus, plus) if reader else ("",) * len(plus)
     return Found(
         v, s, gain, leak, heat, minus, plus, names, mask.cpu(), size, float(alpha), residual.cpu(), products
     )
-
-
-def _names(model: Model, minus: Tensor, plus: Tensor) -> tuple[str, ...]:
-    """The factor that each direction moves most, in standard deviations of its prior; "" where nothing reads factors."""
-    reader = model.reader()
-    if reader is None:
-        return ("",) * len(plus)
-    from backend.data import avatars
-
-    change = (reader(plus)[0] - reader(minus)[0]) / avatars.prior_std()
-    return tuple(avatars.FACTOR_NAMES[i] for i in change.abs().argmax(dim=1).tolist())
-
-
-def _part(model: Model, x_0: Tensor, name: str) -> Tensor:
-    reader = model.reader()
-    require(reader is not None, "This model's pictures have no named parts; click, or paint a region.")
-    from backend.data import avatars
-
-    require(name in avatars.PARTS, f"There is no such part; the parts are {', '.join(avatars.PARTS)}.")
-    mask = avatars.masks(reader(x_0[None])[0])[name][0]
-    require(bool(mask.any()), f"This picture shows no {name}.")
-    return mask
 
 
 def _denoiser(model: Model, inverted: Inverted) -> Denoiser:
