@@ -8,6 +8,7 @@ What is kept is a re-encoded square without the file's metadata, under the hash 
 import hashlib
 import io
 import re
+import threading
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -30,7 +31,8 @@ UNREADABLE = "This file cannot be read as a picture; please use a PNG, JPEG or W
 TOO_LARGE = f"This picture has too many pixels; the limit is {LARGEST_PICTURE // 10**6} megapixels."
 NO_LONGER_HELD = "This upload is no longer held; please upload it again."
 
-_held = Cache(64 * 2**20, len)
+_held = Cache(256 * 2**20, len)
+_decoding = threading.Lock()  # the largest picture takes some 400 MB while it is decoded: one at a time
 
 
 def image_from_bytes(data: bytes, size: int) -> Tensor:
@@ -48,9 +50,10 @@ def image_from_bytes(data: bytes, size: int) -> Tensor:
 
 def store(data: bytes) -> str:
     """Keep an upload for a while; returns its reference "upload:<sha256>". Raises BadInput as above."""
-    picture = _opened(data)
     buffer = io.BytesIO()
-    _resized(picture, min(KEPT_SIDE, *picture.size)).save(buffer, "PNG")
+    with _decoding:
+        picture = _opened(data)
+        _resized(picture, min(KEPT_SIDE, *picture.size)).save(buffer, "PNG")
     return keep(buffer.getvalue())
 
 
@@ -115,8 +118,9 @@ def _rgb(picture: "Image") -> "Image":
         )
     if picture.has_transparency_data:
         picture = picture.convert("RGBA")
-        white = Image.new("RGBA", picture.size, "white")
-        return Image.alpha_composite(white, picture).convert("RGB")
+        white = Image.new("RGB", picture.size, "white")
+        white.paste(picture, mask=picture)
+        return white
     return picture.convert("RGB")
 
 

@@ -10,6 +10,7 @@ runs in a worker process.
 
 import logging
 import os
+import pickle
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator
@@ -83,7 +84,7 @@ def _events(request: Request, name: str | None, uploads: dict[str, bytes]) -> It
             work = _in_turn(_compute(request, name, uploads, {}))
         else:
             known = {needed.key(): cache.find(needed) for needed in map(Request.checked, request.needs())}
-            work = _in_worker(request, name, uploads, {k: v for k, v in known.items() if v is not None})
+            work = _elsewhere(request, name, uploads, {k: v for k, v in known.items() if v is not None})
         for event in work:
             if isinstance(event, cache.Derived):
                 cache.results.put(event.key, event.result)
@@ -96,6 +97,8 @@ def _events(request: Request, name: str | None, uploads: dict[str, bytes]) -> It
         if result is None:
             raise RuntimeError("The request ended without a result.")
         cache.results.put(request.key(), result)
+    except BadInput as error:
+        yield Failed(str(error))
     except Exception as error:
         if _is_for_the_person(error):
             raise
@@ -134,34 +137,46 @@ def _in_turn(events: Iterator[Any]) -> Iterator[Any]:
         events.close()
 
 
-def in_worker(compute: Callable[..., Iterator[Any]]) -> Callable[..., Iterator[Any]] | None:
-    """`compute` in a GPU worker process of ZeroGPU; None where there is no ZeroGPU."""
+def _elsewhere(request: Request, *rest: Any) -> Iterator[Any]:
+    """The events of `_compute` in a worker process."""
+    events = _in_worker(request.seconds(), pickle.dumps((request, *rest)))
+    try:
+        for event in events:
+            yield pickle.loads(event)
+    finally:
+        events.close()
+
+
+def _work(seconds: float, arguments: bytes) -> Iterator[bytes]:
+    """What a worker process runs. Plain bytes go both ways: a queue of tensors would put them in shared
+    memory, which is small in a container and is lost with the process."""
+    for event in _compute(*pickle.loads(arguments)):
+        yield pickle.dumps(event)
+
+
+def in_worker(work: Callable[..., Iterator[bytes]]) -> Callable[..., Iterator[bytes]] | None:
+    """`work` in a GPU worker process of ZeroGPU; None where there is no ZeroGPU."""
     if os.environ.get("SPACES_ZERO_GPU", "").lower() not in ("1", "t", "true"):
         return None
-    import spaces
+    try:
+        import spaces
+    except ImportError:
+        return None
+    return spaces.GPU(duration=lambda seconds, _: seconds)(work)
 
-    return spaces.GPU(duration=lambda request, *_: request.seconds())(compute)
 
-
-_in_worker = in_worker(_compute)  # at import, because a Space looks for GPU functions when it starts
+_in_worker = in_worker(_work)  # at import, because a Space looks for GPU functions when it starts
 
 
 def _sentence(request: Request, error: Exception, otherwise: str) -> str:
     """What the person is told; the rest goes to the log."""
     logging.getLogger(__name__).error("%s failed", type(request).__name__, exc_info=error)
     words = ("out of memory", "can't allocate memory", "not enough memory")
-    if isinstance(error, MemoryError | torch.OutOfMemoryError) or any(
-        word in str(error).lower() for word in words
-    ):
-        if torch.cuda.is_initialized():
-            torch.cuda.empty_cache()
-        return OUT_OF_MEMORY
-    return otherwise
+    told = any(word in str(error).lower() for word in words)
+    return OUT_OF_MEMORY if told or isinstance(error, MemoryError | torch.OutOfMemoryError) else otherwise
 
 
 def _is_for_the_person(error: Exception) -> bool:
     """ZeroGPU's own sentences, such as a used-up quota with its link, are shown by Gradio as they are."""
-    return (
-        type(error).__module__.startswith(("gradio", "spaces"))
-        and getattr(error, "title", "") != "ZeroGPU worker error"
-    )
+    title = getattr(error, "title", None)
+    return type(error).__module__.startswith(("gradio", "spaces")) and title != "ZeroGPU worker error"

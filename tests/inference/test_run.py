@@ -1,0 +1,309 @@
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from backend.inference import cache, catalogue, intake, load
+from backend.inference import run as gateway
+from backend.inference.cache import Cache, call
+from backend.inference.run import run
+from backend.jobs import result_file
+from backend.request import BadInput, Failed, Progress, Request, require
+from backend.sampling import ddim
+from backend.sampling.noise import noise
+from backend.sampling.times import grid
+
+ROOT = Path(__file__).parents[2]
+
+
+@dataclass
+class Log:
+    """What the requests below did in this process."""
+
+    steps: list[str] = field(default_factory=list)
+    inside: int = 0
+    most_inside: int = 0
+    closed: list[str] = field(default_factory=list)
+
+
+log = Log()
+
+
+@dataclass(frozen=True)
+class Sum:
+    total: Tensor
+    of: str
+
+
+@dataclass(frozen=True)
+class AddUp(Request):
+    """Adds 1..n to a matrix of its own, a step at a time, and notes who else computes meanwhile."""
+
+    name: str = "a"
+    n: int = 4
+
+    def check(self):
+        require(self.n > 0, "Ask for at least one number.")
+
+    def run(self, model: Any) -> Iterator[Any]:
+        total = torch.zeros(20, 20)
+        try:
+            for i in range(1, self.n + 1):
+                log.inside += 1
+                log.most_inside = max(log.most_inside, log.inside)
+                log.steps.append(self.name)
+                total = total + torch.full((20, 20), float(i)) @ torch.eye(20)
+                log.inside -= 1
+                yield Progress(i, self.n, "additions")
+            yield Sum(total, self.name)
+        finally:
+            log.closed.append(self.name)
+
+
+@dataclass(frozen=True)
+class AddUpTwice(Request):
+    def needs(self) -> tuple[Request, ...]:
+        return (AddUp(n=3),)
+
+    def run(self, model: Any) -> Iterator[Any]:
+        found = yield from call(AddUp(n=3), model)
+        yield Sum(2 * found.total, found.of)
+
+
+@dataclass(frozen=True)
+class GoWrong(Request):
+    how: str = "bug"
+
+    def run(self, model: Any) -> Iterator[Any]:
+        yield Progress(1, 2, "steps")
+        if self.how == "bug":
+            raise KeyError("/secret/path")
+        if self.how == "memory":
+            torch.empty(2**55)
+        if self.how == "python memory":
+            raise MemoryError
+        if self.how == "cuda memory":
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 GiB.")
+        if self.how == "late refusal":
+            raise BadInput("This region is empty.")
+
+
+@dataclass(frozen=True)
+class PaintDigit(Request):
+    """A walking skeleton: the closed-form model, sampled."""
+
+    model: str = "gaussian"
+    seed: int = 0
+
+    def run(self, model: Any) -> Iterator[Any]:
+        denoiser, x = model.denoiser, noise([self.seed], model.denoiser.shape)
+        for done, (x, _) in enumerate(ddim.solve(denoiser, x, grid(denoiser.schedule, 1.0, 0.0, 8)), 1):
+            yield Progress(done, 8, "network evaluations")
+        yield Sum(x[0].cpu(), "digit")
+
+
+@dataclass(frozen=True)
+class MeasureUpload(Request):
+    image: str = ""
+
+    def run(self, model: Any) -> Iterator[Any]:
+        yield Sum(intake.open_upload(self.image, (3, 16, 16)).sum(), self.image)
+
+
+@pytest.fixture(autouse=True)
+def empty(monkeypatch, tmp_path) -> None:
+    monkeypatch.setattr(cache, "results", Cache(10**7, result_file.size))
+    monkeypatch.setattr(catalogue, "ASSETS", tmp_path)
+    monkeypatch.setitem(globals(), "log", Log())
+
+
+def in_time(function: Any, *arguments: Any) -> Any:
+    """The function's value; a failure instead of a hang."""
+    with ThreadPoolExecutor(1) as pool:
+        return pool.submit(function, *arguments).result(timeout=60)
+
+
+def test_progress_then_the_result_last() -> None:
+    *progress, result = run(AddUp())
+    assert progress == [Progress(i, 4, "additions") for i in (1, 2, 3, 4)]
+    assert result.total.unique().tolist() == [10]
+
+
+def test_a_known_result_comes_at_once_and_is_computed_once() -> None:
+    *_, first = run(AddUp())
+    assert list(run(AddUp(n=4.0))) == [first]
+    assert log.steps == ["a"] * 4
+
+
+def test_bad_input_is_refused_by_the_call_itself() -> None:
+    for bad in (AddUp(n=0), AddUp(n="4"), PaintDigit(model="../gaussian"), MeasureUpload(image="upload:x")):
+        with pytest.raises(BadInput):
+            run(bad)
+    assert log.steps == []
+
+
+def test_an_upload_that_was_dropped_is_refused_by_the_call_itself() -> None:
+    with pytest.raises(BadInput, match="^This upload is no longer held; please upload it again.$"):
+        run(MeasureUpload(image="upload:" + "0" * 64))
+
+
+def test_closing_stops_at_the_step_and_keeps_nothing() -> None:
+    events = run(AddUp(n=100))
+    for _ in range(3):
+        next(events)
+    events.close()
+    assert log.steps == ["a"] * 3
+    assert log.closed == ["a"]
+    assert cache.find(AddUp(n=100)) is None
+    *_, result = run(AddUp(n=2))  # the turn was given back
+    assert result.total[0, 0] == 3
+
+
+def test_the_turn_is_not_held_between_steps() -> None:
+    slow = run(AddUp("slow"))
+    next(slow)
+    *_, quick = in_time(list, run(AddUp("quick", 2)))
+    assert quick.of == "quick"
+    *_, result = slow
+    assert result.total[0, 0] == 10
+
+
+def test_turns_go_in_the_order_of_asking() -> None:
+    turns, order = gateway.Turns(), []
+
+    def other() -> None:
+        with turns:
+            order.append("other")
+
+    with turns:
+        order.append("first")
+        thread = threading.Thread(target=other)
+        thread.start()
+        while len(turns._waiting) < 2:  # until the other stands in line
+            pass
+    with turns:  # asked for again at once, while the other has hardly woken up
+        order.append("first again")
+    thread.join()
+    assert order == ["first", "other", "first again"]
+
+
+def test_someone_who_gives_up_waiting_does_not_block_the_line() -> None:
+    turns = gateway.Turns()
+
+    class Interrupted(threading.Condition):
+        def wait_for(self, *_: Any) -> None:
+            raise KeyboardInterrupt
+
+    turns._changed = Interrupted()
+    with pytest.raises(KeyboardInterrupt), turns:
+        pass
+    turns._changed = threading.Condition()
+    in_time(lambda: turns.__enter__())
+
+
+def test_people_at_once_never_mix_and_never_compute_at_once() -> None:
+    everyone_has_begun = threading.Barrier(4, timeout=60)
+
+    def person(name: str) -> Sum:
+        events = run(AddUp(name, 60))
+        next(events)
+        everyone_has_begun.wait()
+        *_, result = events
+        return result
+
+    with ThreadPoolExecutor(4) as pool:
+        results = list(pool.map(person, "abcd"))
+    assert [result.of for result in results] == list("abcd")
+    assert all((result.total == 1830).all() for result in results)
+    assert log.most_inside == 1
+    assert sorted(log.steps[:4]) == list("abcd")
+
+
+def test_each_step_may_run_on_another_thread() -> None:
+    events, seen = run(PaintDigit()), []
+
+    def step() -> bool:
+        seen.append(next(events, None))
+        assert torch.is_grad_enabled()
+        return seen[-1] is not None
+
+    while in_time(step):
+        pass
+    *_, result = run(PaintDigit(seed=0))
+    assert torch.equal(seen[-2].total, result.total)
+
+
+@pytest.mark.parametrize("how", ["memory", "python memory", "cuda memory"])
+def test_out_of_memory_is_a_sentence(how: str) -> None:
+    assert list(run(GoWrong(how)))[-1] == Failed(gateway.OUT_OF_MEMORY)
+
+
+def test_a_mistake_is_a_sentence_without_internals_and_a_traceback_in_the_log(caplog) -> None:
+    *_, failed = run(GoWrong())
+    assert failed == Failed(gateway.BROKEN)
+    assert "secret" not in failed.sentence
+    assert "KeyError: '/secret/path'" in caplog.text
+    assert "raise KeyError" in caplog.text
+
+
+def test_input_found_bad_on_the_way_is_told_as_it_is() -> None:
+    assert list(run(GoWrong("late refusal")))[-1] == Failed("This region is empty.")
+
+
+def test_a_run_without_a_result_is_a_failure() -> None:
+    assert list(run(GoWrong("nothing")))[-1] == Failed(gateway.BROKEN)
+
+
+def test_a_failure_is_not_remembered() -> None:
+    list(run(GoWrong()))
+    assert cache.find(GoWrong()) is None
+
+
+def test_a_model_that_cannot_be_loaded_is_a_sentence(monkeypatch, caplog) -> None:
+    monkeypatch.setattr(load, "_models", {})
+    monkeypatch.setattr(load, "build", lambda card: torch.load("/nowhere"))
+    assert list(run(PaintDigit())) == [Progress(0, 1, "models loaded"), Failed(gateway.BROKEN)]
+
+
+def test_what_is_found_on_the_way_is_kept() -> None:
+    *progress, result = run(AddUpTwice())
+    assert progress == [Progress(i, 3, "additions") for i in (1, 2, 3)]
+    assert result.total[0, 0] == 12
+    assert list(run(AddUp(n=3)))[0].total[0, 0] == 6
+    assert log.steps == ["a"] * 3
+
+
+def test_eviction_in_the_middle_only_computes_again(monkeypatch) -> None:
+    monkeypatch.setattr(cache, "results", Cache(2_000, result_file.size))  # holds one matrix of 1,600 bytes
+    *_, first = run(AddUp("a"))
+    *_, second = run(AddUp("b"))
+    *_, again = run(AddUp("a"))
+    assert log.steps == ["a"] * 4 + ["b"] * 4 + ["a"] * 4
+    assert torch.equal(first.total, again.total)
+
+
+def test_a_shipped_run_answers_before_the_model_is_loaded(tmp_path, monkeypatch) -> None:
+    monkeypatch.setattr(load, "_models", {})
+    shipped = Sum(torch.ones(1, 8, 8), "shipped")
+    result_file.save(tmp_path / "runs" / PaintDigit().key(), PaintDigit(), shipped)
+    (found,) = run(PaintDigit())
+    assert found.of == "shipped"
+    assert not load.is_loaded("gaussian")
+
+
+def test_the_gateway_answers_in_a_process_of_its_own_as_pasted() -> None:
+    from backend.inference.pictures import Sample
+
+    snippet = Sample(model="gaussian", label="", steps=4).to_python() + "\nprint(tuple(sample.x_0.shape))\n"
+    done = subprocess.run(
+        [sys.executable, "-"], input=snippet, capture_output=True, text=True, cwd=ROOT, timeout=300
+    )
+    assert done.stdout == "(1, 8, 8)\n", done.stderr
