@@ -123,9 +123,7 @@ def open_picture(reference: str, model: Model) -> Iterator[Any]:
     if kind == "gallery":
         return gallery_picture(model.card.data, _whole(rest))
     if kind == "upload":
-        channels, size, _ = model.denoiser.shape
-        picture = intake.image_from_reference(reference, size)
-        return Picture(picture if channels == 3 else picture.mean(0, keepdim=True), "")
+        return Picture(intake.open_upload(reference, model.denoiser.shape), "")
     raise BadInput("A picture is named gallery:3, sample:7:happy or upload: and its fingerprint.")
 
 
@@ -147,9 +145,9 @@ def gallery_picture(data: str, number: int) -> Picture:
         label = number % len(avatars.EXPRESSIONS)
         faces = avatars.sample([HELD_OUT + number], [label])
         return Picture(avatars.render(faces.factors)[0], avatars.EXPRESSIONS[label])
-    from backend.data.digits import digits
+    from backend.data import digits
 
-    pictures, labels = digits("test")
+    pictures, labels = digits.split("test")
     return Picture(pictures[number], str(labels[number].item()))
 
 
