@@ -1,14 +1,13 @@
 """Directions in a file: one safetensors file that says which model, noise level and region it belongs to.
 
-    tensors     v (k, *shape) float32, unit norm; s (k,) singular values; step (k,): what to multiply v by for strength 1
-    metadata    format, model, weights (sha256), t, method, region, seed, rank, space, names, digest (of all that)
+    tensors     float32: v (k, *shape), of unit norm; s (k,), singular values; step (k,): strength 1 is v times it
+    metadata    format, model, weights (sha256), t, method, region, seed, rank, space, names, digest of it all
 
-No pickle; a stranger's file is read by safetensors after its size is known, and refused with one sentence otherwise.
+No pickle: safetensors reads a stranger's file, once its size is known, and one sentence refuses a bad one.
 """
 
 import hashlib
 import json
-import math
 from dataclasses import dataclass
 
 import torch
@@ -24,7 +23,7 @@ DAMAGED = "This direction file is damaged, or was changed after it was saved."
 
 @dataclass(frozen=True)
 class Saved:
-    """Directions with their provenance. v (k, *shape), s (k,), step (k,); weights is the sha256 of the network's file."""
+    """Directions with their provenance. v (k, *shape); s, step, names (k,); weights is the network's sha256."""
 
     v: Tensor
     s: Tensor
@@ -68,20 +67,40 @@ def load(data: bytes) -> Saved:
         metadata = dict(header["__metadata__"])
         version, digest = metadata.pop("format"), metadata.pop("digest")
         fields = {name: json.loads(text) for name, text in metadata.items()}
-    except (SafetensorError, ValueError, KeyError, TypeError):
+    except (SafetensorError, ValueError, KeyError, TypeError, RecursionError):
         raise BadInput(NOT_ONE) from None
     require(version == FORMAT, "This direction file belongs to another version of Subspace Lab.")
-    require(set(tensors) == {"v", "s", "step"} and digest == _digest(tensors, metadata), DAMAGED)
+    require(set(tensors) == {"v", "s", "step"}, DAMAGED)
+    require(all(a.dtype == torch.float32 and bool(a.isfinite().all()) for a in tensors.values()), DAMAGED)
+    require(digest == _digest(tensors, metadata), DAMAGED)
     try:
         saved = Saved(**tensors, **fields | {"names": tuple(fields["names"])})
     except (TypeError, KeyError):
         raise BadInput(NOT_ONE) from None
-    v, s, step = tensors["v"], tensors["s"], tensors["step"]
-    numbers = all(bool(x.isfinite().all()) and x.dtype == torch.float32 for x in tensors.values())
-    require(numbers and s.shape == step.shape == (len(v),) and v.ndim > 1 and len(v) > 0, DAMAGED)
-    require(bool(((v.flatten(1).norm(dim=1) - 1).abs() < 1e-3).all()), DAMAGED)
-    require(isinstance(saved.t, int | float) and math.isfinite(saved.t) and 0 < saved.t <= 1, DAMAGED)
+    # whoever reads the source can forge a digest
+    require(_has_right_types(saved) and _are_directions(saved), DAMAGED)
     return saved
+
+
+def _has_right_types(saved: Saved) -> bool:
+    texts = (saved.model, saved.weights, saved.region, saved.method, saved.space, *saved.names)
+    return (
+        all(isinstance(text, str) for text in texts)
+        and type(saved.seed) is type(saved.rank) is int
+        and type(saved.t) in (int, float)
+        and 0 < saved.t <= 1
+    )
+
+
+def _are_directions(saved: Saved) -> bool:
+    k = len(saved.names)
+    return (
+        saved.v.ndim > 1
+        and saved.s.shape == saved.step.shape == saved.v.shape[:1] == (k,)
+        and k > 0
+        and bool(((saved.v.flatten(1).norm(dim=1) - 1).abs() < 1e-3).all())
+        and bool((saved.s >= 0).all() and (saved.step > 0).all())
+    )
 
 
 def check_belongs(saved: Saved, model: str, weights: str, shape: tuple[int, ...]) -> None:
