@@ -232,7 +232,9 @@ def _coerce(value: Any, kind: Any, words: str) -> Any:
     require(number, f"{words} must be a number.")
     require(not isinstance(value, float) or math.isfinite(value), f"{words} must be a finite number.")
     require(kind is float or value == int(value), f"{words} must be a whole number.")
-    require(kind is float and isinstance(value, float) or abs(value) <= LARGEST_INT, f"{words} is too large.")
+    require(
+        (kind is float and isinstance(value, float)) or abs(value) <= LARGEST_INT, f"{words} is too large."
+    )
     return kind(value) + kind(0)  # -0.0 becomes 0.0, so that equal requests have equal keys
 
 

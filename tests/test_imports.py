@@ -112,7 +112,8 @@ def test_the_backend_starts_without_what_takes_seconds_to_import() -> None:
 
 def test_the_order_is_checked_at_all() -> None:
     """This test's own reading of imports, on lines that have gone wrong elsewhere."""
-    source = "import backend.inference.run\nfrom backend import experiments\nfrom . import x\nfrom ..editing import y"
+    source = "import backend.inference.run\nfrom backend import experiments\n"
+    source += "from . import x\nfrom ..editing import y"
     found = list(imports(ast.parse(source), Path("backend/jacobian/svd.py")))
     assert found == [
         "backend.inference.run",

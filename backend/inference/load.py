@@ -45,7 +45,7 @@ class Model:
         return {"label": torch.tensor([self.card.labels.index(label)])}
 
     def reader(self) -> FactorRegressor | None:
-        """What reads the known factors of this model's pictures, on the CPU; None where there is nothing of the kind."""
+        """What reads the known factors off this model's pictures, on the CPU; None where none are known."""
         return _avatars_reader() if self.card.data == "avatars" else None
 
 

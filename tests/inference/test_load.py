@@ -23,7 +23,7 @@ def fresh(tmp_path, monkeypatch):
 
 @pytest.fixture
 def network(fresh):
-    """A tiny random avatars network, saved as training saves it: half precision, the layout of a diffusers pipeline."""
+    """A tiny random avatars network, saved as training does: half precision, as a diffusers pipeline."""
     torch.manual_seed(0)
     unet = diffusers.UNet2DModel(
         sample_size=8,

@@ -104,9 +104,11 @@ class PaintDigit(Request):
     seed: int = 0
 
     def run(self, model: Any) -> Iterator[Any]:
-        denoiser, x = model.denoiser, noise([self.seed], model.denoiser.shape)
-        for done, (x, _) in enumerate(ddim.solve(denoiser, x, grid(denoiser.schedule, 1.0, 0.0, 8)), 1):
+        denoiser, start = model.denoiser, noise([self.seed], model.denoiser.shape)
+        steps = ddim.solve(denoiser, start, grid(denoiser.schedule, 1.0, 0.0, 8))
+        for done, (state, _) in enumerate(steps, 1):
             yield Progress(done, 8, "network evaluations")
+            x = state
         yield Sum(x[0].cpu(), "digit")
 
 
@@ -151,7 +153,7 @@ def test_bad_input_is_refused_by_the_call_itself() -> None:
 
 
 def test_an_upload_that_was_dropped_is_refused_by_the_call_itself() -> None:
-    with pytest.raises(BadInput, match="^This upload is no longer held; please upload it again.$"):
+    with pytest.raises(BadInput, match=r"^This upload is no longer held; please upload it again\.$"):
         run(MeasureUpload(image="upload:" + "0" * 64))
 
 
@@ -277,14 +279,15 @@ def test_what_is_found_on_the_way_is_kept() -> None:
     *progress, result = run(AddUpTwice())
     assert progress == [Progress(i, 3, "additions") for i in (1, 2, 3)]
     assert result.total[0, 0] == 12
-    assert list(run(AddUp(n=3)))[0].total[0, 0] == 6
+    (found,) = run(AddUp(n=3))
+    assert found.total[0, 0] == 6
     assert log.steps == ["a"] * 3
 
 
 def test_eviction_in_the_middle_only_computes_again(monkeypatch) -> None:
     monkeypatch.setattr(cache, "results", Cache(2_000, result_file.size))  # holds one matrix of 1,600 bytes
     *_, first = run(AddUp("a"))
-    *_, second = run(AddUp("b"))
+    list(run(AddUp("b")))
     *_, again = run(AddUp("a"))
     assert log.steps == ["a"] * 4 + ["b"] * 4 + ["a"] * 4
     assert torch.equal(first.total, again.total)

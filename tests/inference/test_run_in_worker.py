@@ -1,5 +1,5 @@
-"""The gateway with a stand-in for Hugging Face's `spaces` that forks a process for each call, and pickles all that
-passes between, as ZeroGPU does."""
+"""The gateway with a stand-in for Hugging Face's `spaces` that, as ZeroGPU does, computes in a forked process
+and pickles all that passes between."""
 
 import multiprocessing
 import os
@@ -51,7 +51,7 @@ class FakeSpaces:
         self.durations: list[float] = []
         self.quota = True
 
-    def GPU(self, duration: Callable[..., float]) -> Callable[..., Any]:  # noqa: N802
+    def GPU(self, duration: Callable[..., float]) -> Callable[..., Any]:
         return lambda task: lambda *arguments: self._call(task, duration, arguments)
 
     def _call(
@@ -94,7 +94,7 @@ class FakeSpaces:
                     return
                 back.put(("event", event))
             back.put(("end", None))
-        except Exception as error:  # noqa: BLE001
+        except Exception as error:
             back.put(("error", type(error).__name__))
 
 

@@ -11,7 +11,7 @@ FULL = """
 import resource, sys
 from pathlib import Path
 from backend.jobs import atomic
-resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))  # the kernel stops writes in the middle, as a full disk does
+resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))  # stops writes in the middle, as a full disk does
 try:
     getattr(atomic, sys.argv[1])(Path(sys.argv[2]), b"y" * 5000 + b"\\n")
 except atomic.CannotSave as error:
