@@ -5,6 +5,7 @@ at times[-1]. Falling times turn noise into a picture, rising ones invert a pict
 are float64.
 """
 
+from collections import deque
 from collections.abc import Iterable
 
 from torch import Tensor
@@ -16,9 +17,7 @@ def last(states: Iterable[tuple[Tensor, Tensor]]) -> Tensor:
     Raises:
         ValueError: if there is no state.
     """
-    final = None
-    for final, _ in states:
-        pass
-    if final is None:
+    final = deque(states, maxlen=1)
+    if not final:
         raise ValueError("A solver needs at least two times.")
-    return final
+    return final[0][0]

@@ -1,4 +1,4 @@
-"""What every denoiser promises, checked on one denoiser. Everything runs in float64, so tolerances can be tight."""
+"""What every denoiser promises, checked on one denoiser in float64, so that tolerances can be tight."""
 
 import pytest
 import torch
@@ -62,11 +62,14 @@ def check_batch(denoiser: Denoiser, x: Tensor, t: float, condition: Condition, a
 
 
 def check_derivatives(f, x: Tensor, generator: torch.Generator) -> None:
-    """jvp = finite differences; vjp its adjoint; double backward = jvp; the second derivative = finite differences."""
+    """jvp and second derivative = finite differences; vjp the adjoint of jvp; double backward = jvp."""
     v, w, u = (torch.randn(x.shape, generator=generator, dtype=x.dtype) for _ in range(3))
     h = 1e-5
     _, Jv = jvp(f, (x,), (v,))
     torch.testing.assert_close(Jv, (f(x + h * v) - f(x - h * v)) / (2 * h), rtol=1e-5, atol=1e-6)
+
+    many = torch.vmap(lambda v: jvp(f, (x,), (v,))[1])(torch.stack([v, w]))
+    torch.testing.assert_close(many[0], Jv, rtol=1e-9, atol=1e-9)
 
     _, transposed = vjp(f, x)
     torch.testing.assert_close((u * Jv).sum(), (transposed(u)[0] * v).sum(), rtol=1e-9, atol=1e-9)

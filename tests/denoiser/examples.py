@@ -31,7 +31,7 @@ def mixture(
 
 
 def unet(prediction: Prediction = "epsilon", classes: int = 3, patch: int = 2, seed: int = 0) -> UNetDenoiser:
-    """A U-Net with attention for (3, 8 patch, 8 patch) pictures; in float32, and .double() is float64 throughout."""
+    """A U-Net with attention for (3, 8 patch, 8 patch) pictures; .double() makes all of it float64."""
     from diffusers import UNet2DModel
 
     torch.manual_seed(seed)
