@@ -1,8 +1,9 @@
 """The drawing behind `avatars`: soft signed distances, painted from back to front.
 
-Coordinates run over [-1, 1] with y down; a pixel is 2 / size. Each shape is a signed distance d (negative inside), its
-coverage is sigmoid(-d / EDGE), and each layer is blended over the ones before it. Everything is smooth in the factors,
-so finite differences of the drawing give the true tangent space of the data.
+Coordinates run over [-1, 1] with y down; a pixel is 2 / size. Each shape is a signed distance d (negative
+inside), its coverage is sigmoid(-d / EDGE), and each layer is blended over the ones before it. Everything is
+continuous in the factors and, but for a few kinks, smooth, so finite differences of the drawing give the true
+tangent space of the data.
 """
 
 import torch
@@ -29,7 +30,7 @@ def picture(f: dict[str, Tensor], size: int) -> Tensor:
 
 
 def masks(f: dict[str, Tensor], size: int) -> dict[str, Tensor]:
-    """Part -> (B, size, size) bool: where the part is what one sees (its visible coverage is above a half)."""
+    """Part -> (B, size, size) bool: where the part is what one sees, its visible coverage above a half."""
     batch = len(f["tilt"])
     visible = {part: torch.zeros(batch, size, size) for part in PARTS}
     visible["background"] += 1

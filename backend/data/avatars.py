@@ -1,10 +1,11 @@
 """Drawn faces whose factors of variation are known.
 
-A face is 26 numbers. `draw` samples them given one of six expressions, `render` turns them into a picture, and `masks`
-says which pixel shows which part, so that an edit can be scored against the truth and the intrinsic dimension is known.
-It is a drawing, not a photograph: it stands in for photographs where no pretrained weights can be downloaded.
+A face is 26 numbers. `draw` samples them given one of six expressions, `render` turns them into a picture,
+and `masks` says which pixel shows which part, so that an edit can be scored against the truth and the
+intrinsic dimension is known. It is a drawing, not a photograph: it stands in for photographs where no
+pretrained weights can be downloaded.
 
-The drawing itself is in `avatar_drawing`. Both are frozen: a test compares a hash of their output.
+The drawing itself is in `avatar_drawing`. Both are frozen: a test compares their output with stored pictures.
 """
 
 from collections.abc import Sequence
@@ -71,7 +72,8 @@ _EXPRESSION_RANGES = {
                   "brow height": (0.55, 1.0), "eye opening": (0.85, 1.0)},
     "angry": {"mouth curve": (-0.7, -0.25), "mouth width": (0.4, 0.8), "mouth opening": (0.0, 0.35),
               "brow slant": (0.5, 1.0), "brow height": (-1.0, -0.4), "eye opening": (0.5, 0.75)},
-    "wink": {"mouth curve": (0.25, 0.8), "mouth width": (0.4, 0.8), "wink": (0.9, 1.0), "brow height": (-0.2, 0.4)},
+    "wink": {"mouth curve": (0.25, 0.8), "mouth width": (0.4, 0.8), "wink": (0.9, 1.0),
+             "brow height": (-0.2, 0.4)},
 }  # fmt: skip
 
 
@@ -104,7 +106,7 @@ def draw(uniform: Tensor, labels: Tensor) -> Faces:
 
 
 def sample(seeds: Sequence[int], labels: Sequence[int] | None = None) -> Faces:
-    """One face a seed, the same alone as in any batch. Labels (indices of `EXPRESSIONS`) are drawn unless given."""
+    """One face a seed, the same alone as in any batch. Labels index `EXPRESSIONS`; None draws them."""
     uniform, drawn = torch.empty(len(seeds), len(FACTORS)), torch.empty(len(seeds), dtype=torch.int64)
     for i, seed in enumerate(seeds):
         generator = torch.Generator().manual_seed(int(seed))
@@ -125,13 +127,15 @@ def render(factors: Tensor, size: int = SIZE) -> Tensor:
 
 
 def masks(factors: Tensor, size: int = SIZE) -> dict[str, Tensor]:
-    """Where each of `PARTS` is what one sees: part -> (B, size, size) bool. Parts are disjoint, but for the nose,
-    which is also face, and the glasses, which also lie over eyes and face."""
+    """Where each of `PARTS` is what one sees: part -> (B, size, size) bool.
+
+    Parts are disjoint, but for the nose, which is also face, and glasses, which also lie over eyes and face.
+    """
     return avatar_drawing.masks(_named(factors), size)
 
 
 def prior_std() -> Tensor:
-    """Standard deviation (F,) of each factor over the prior, expressions being equally likely: the unit of an edit's size."""
+    """Standard deviation (F,) of each factor over faces of all expressions: the unit of an edit's size."""
     faces = batch(20_000, torch.Generator().manual_seed(0))
     return faces.factors.std(dim=0)
 

@@ -1,6 +1,6 @@
 """Directions in a file: one safetensors file that says which model, noise level and region it belongs to.
 
-    tensors     float32: v (k, *shape), of unit norm; s (k,), singular values; step (k,): strength 1 is v times it
+    tensors     float32: v (k, *shape) of unit norm; s (k,) singular values; step (k,), how far strength 1 is
     metadata    format, model, weights (sha256), t, method, region, seed, rank, space, names, digest of it all
 
 No pickle: safetensors reads a stranger's file, once its size is known, and one sentence refuses a bad one.
@@ -23,7 +23,7 @@ DAMAGED = "This direction file is damaged, or was changed after it was saved."
 
 @dataclass(frozen=True)
 class Saved:
-    """Directions with their provenance. v (k, *shape); s, step, names (k,); weights is the network's sha256."""
+    """Directions and where they come from. v (k, *shape); s, step, names (k,); weights is a sha256."""
 
     v: Tensor
     s: Tensor

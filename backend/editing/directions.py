@@ -3,9 +3,11 @@
 Chen et al. 2024, "Exploring Low-Dimensional Subspaces in Diffusion Models for Controllable Image Editing",
 https://arxiv.org/abs/2409.02374, Algorithm 1. With J = dD/dx_t, the region Omega and its complement,
 
-    J_Omega = U S V^T,    J_complement = U' S' V'^T,    v_i <- (I - V'_r V'_r^T) v_i,    x_t <- x_t + lambda v_i / |v_i|
+    J_Omega = U S V^T,    J_complement = U' S' V'^T,    v_i <- (I - V'_r V'_r^T) v_i,
+    x_t <- x_t + lambda v_i / |v_i|
 
-The leading right singular vectors change the region most; projecting off those of the complement keeps the rest still.
+The leading right singular vectors change the region most; projecting off those of the complement keeps the
+rest still.
 """
 
 import math
@@ -33,7 +35,7 @@ class Directions:
     response: Tensor
 
     def distance(self, strength: Tensor, size: int) -> Tensor:
-        """lambda, how far to go along v for a strength (k,) or (n, 1); size = number of values in the region."""
+        """lambda, how far to go along v for a strength (k,) or (n, 1); the region has `size` values."""
         return strength * STEP * math.sqrt(size) / self.gain
 
 
@@ -49,7 +51,7 @@ def project_off(v: Tensor, basis: Tensor) -> Tensor:
 
 
 def describe(jacobian: Linearized, v: Tensor, s: Tensor, mask: Tensor) -> Directions:
-    """Measures unit directions v against the unmasked Jacobian: k products. mask (H, W) bool is the region."""
+    """Measures unit directions v against the unmasked Jacobian, k products; mask (H, W) is the region."""
     response = jacobian.jvp(v)
     inside = (response * mask).flatten(1).square().sum(1)
     outside = (response * ~mask).flatten(1).square().sum(1)

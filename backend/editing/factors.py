@@ -9,7 +9,7 @@ from backend.request import require
 
 
 def most_moved(reader: FactorRegressor, before: Tensor, after: Tensor) -> tuple[str, ...]:
-    """For each pair of pictures (k, 3, 64, 64), the factor that changed most, in standard deviations of its prior."""
+    """For each pair of pictures (k, 3, 64, 64), the factor that changed most, in its standard deviations."""
     change = (reader(after)[0] - reader(before)[0]) / reader.std
     return tuple(avatars.FACTOR_NAMES[i] for i in change.abs().argmax(dim=1).tolist())
 

@@ -110,9 +110,10 @@ def check_editable(mask: Tensor) -> Tensor:
 def covariance_map(jacobian: Linearized, x: int, y: int) -> Tensor:
     """How strongly each pixel varies with pixel (x, y), given the noisy picture: (H, W), 1 at the strongest.
 
-    By Tweedie's formula the posterior covariance is Cov[x_0 | x_t] = (sigma_t^2 / alpha_t) dD/dx_t (e.g. Manor and
-    Michaeli, https://arxiv.org/abs/2309.13598, Theorem 1), so a row of the Jacobian, symmetrised because a network's is
-    not quite symmetric, says what is still undecided together with a pixel: one vjp and one jvp for each colour.
+    By Tweedie's formula the posterior covariance is Cov[x_0 | x_t] = (sigma_t^2 / alpha_t) dD/dx_t (e.g.
+    Manor and Michaeli, https://arxiv.org/abs/2309.13598, Theorem 1), so a row of the Jacobian, symmetrised
+    because a network's is not quite symmetric, says what is still undecided together with a pixel: one vjp
+    and one jvp for each colour.
     """
     channels, height, width = jacobian.value.shape
     probes = torch.zeros(channels, channels, height, width, device=jacobian.value.device)

@@ -1,1 +1,1 @@
-"""How good is it: picture quality, Frechet distances in named feature spaces, read-outs of known factors, intervals."""
+"""How good is it: picture quality, Frechet distances in named spaces, known factors read back, intervals."""

@@ -1,7 +1,7 @@
 """Reads the factors and the expression back from a drawn face.
 
-A small convolutional network trained on endless drawings (`python -m backend.training avatars_regressor`). It scores
-samples and edits against the truth, and its penultimate layer is the feature space of the avatars.
+A small convolutional network trained on endless drawings (`python -m backend.training avatars_regressor`). It
+scores samples and edits against the truth, and its penultimate layer is the feature space of the avatars.
 """
 
 from pathlib import Path
@@ -15,7 +15,7 @@ FEATURES = 128
 
 
 class FactorRegressor(nn.Module):
-    """Pictures (B, 3, 64, 64) in [-1, 1] -> (factors (B, F) in the units of `avatars.FACTORS`, logits (B, 6))."""
+    """Pictures (B, 3, 64, 64) in [-1, 1] -> factors (B, F) in units of `avatars.FACTORS`, logits (B, 6)."""
 
     def __init__(self):
         super().__init__()

@@ -7,7 +7,7 @@ RANGE = 2.0
 
 
 def psnr(pictures: Tensor, reference: Tensor) -> Tensor:
-    """Peak signal-to-noise ratio of each picture against its reference: (B,) in dB; infinite where they are equal."""
+    """Peak signal-to-noise ratio of each picture to its reference: (B,) dB, infinite where equal."""
     from skimage.metrics import peak_signal_noise_ratio
 
     pairs = zip(reference.double().numpy(), pictures.double().numpy(), strict=True)

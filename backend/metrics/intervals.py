@@ -1,4 +1,4 @@
-"""95 % intervals, by scipy.stats: of a rate (Clopper-Pearson) and of any statistic of a sample (bootstrap)."""
+"""95 % intervals, by scipy.stats: of a rate (Clopper-Pearson), of any statistic of a sample (bootstrap)."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass

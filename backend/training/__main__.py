@@ -1,4 +1,4 @@
-"""Trains an embedded network: `python -m backend.training avatars`. Killed, the same command goes on where it was."""
+"""Trains an embedded network: `python -m backend.training avatars`. Killed, the same command goes on."""
 
 import argparse
 import json
@@ -50,10 +50,11 @@ def main(arguments: list[str] | None = None) -> None:
 
     folder = chosen.out / chosen.name
     recipe.save(network, folder)
+    hardware = platform.processor() or platform.machine()
     made = {
         "command": "python -m backend.training " + " ".join(sys.argv[1:] if arguments is None else arguments),
         "plan": asdict(plan),
-        "hardware": f"{platform.processor() or platform.machine()}, {chosen.threads} threads, {chosen.device}",
+        "hardware": f"{hardware}, {chosen.threads} threads, {chosen.device}",
         "seconds": round(_seconds(log)),
         "date": datetime.now(UTC).date().isoformat(),
         "torch": torch.__version__,

@@ -1,6 +1,6 @@
 """One loop trains everything: a loss, AdamW, an exponential moving average, checkpoints.
 
-The randomness of step i depends on (seed, i) alone, so a run that was killed and resumed is the run that was not.
+The randomness of step i depends on (seed, i) alone, so a killed and resumed run equals one that was not.
 """
 
 import os
@@ -20,7 +20,7 @@ Loss = Callable[[nn.Module, torch.Generator], Tensor]
 
 @dataclass(frozen=True)
 class Plan:
-    """How long and how fast. The learning rate warms up, stays, and falls linearly to 0 over the last `decay` share."""
+    """How long and how fast. The rate warms up, stays, and falls to 0 over the last `decay` share."""
 
     steps: int
     lr: float = 8e-4
@@ -53,8 +53,9 @@ def train(
 ) -> Iterator[Step]:
     """Trains `network` in place, a `Step` at a time; at the end it holds the averaged weights.
 
-    loss(network, generator) draws its own data from the generator and returns a scalar. With a checkpoint path the
-    state is written every `every` seconds and at the end, atomically, and an existing one is resumed.
+    loss(network, generator) draws its own data from the generator and returns a scalar. With a checkpoint
+    path the state is written every `every` seconds and at the end, atomically, and an existing one is
+    resumed.
     """
     average = deepcopy(network).requires_grad_(False)
     optimizer = torch.optim.AdamW(network.parameters(), betas=(0.9, 0.99), weight_decay=plan.weight_decay)
@@ -92,9 +93,9 @@ def denoising_loss(
 ) -> Tensor:
     """Mean over pixels of min(1 + SNR, cap) |D(x_t) - x_0|^2, t uniform on [0, 1].
 
-    Uncapped this is the velocity loss (Salimans and Ho 2022, https://arxiv.org/abs/2202.00512); the cap keeps the
-    nearly clean pictures from taking all the weight, as min-SNR does (Hang et al. 2023, https://arxiv.org/abs/2303.09556),
-    but leaves the noisy ones their full weight.
+    Uncapped this is the velocity loss (Salimans and Ho 2022, https://arxiv.org/abs/2202.00512); the cap keeps
+    the nearly clean pictures from taking all the weight, as min-SNR does (Hang et al. 2023,
+    https://arxiv.org/abs/2303.09556), but leaves the noisy ones their full weight.
     """
     t = (torch.arange(len(x_0)) + torch.rand((), generator=generator)) / len(x_0)  # stratified: less variance
     t = t[torch.randperm(len(x_0), generator=generator)].to(x_0.device)

@@ -1,4 +1,4 @@
-"""What each embedded network is and how it is trained: one function a recipe, run by `python -m backend.training NAME`."""
+"""What each embedded network is and how it is trained: `python -m backend.training NAME` runs a recipe."""
 
 import json
 from collections.abc import Callable
@@ -16,7 +16,7 @@ from backend.training.loop import Loss, Plan, denoising_loss
 
 @dataclass(frozen=True)
 class Recipe:
-    """A network, its loss and its plan. `save(network, folder)` writes weights and configuration in the pinned layout."""
+    """A network, its loss and its plan. `save(network, folder)` writes weights and what describes them."""
 
     build: Callable[[], nn.Module]
     loss: Loss
