@@ -3,8 +3,8 @@
     |m_1 - m_2|^2 + tr(S_1 + S_2 - 2 (S_1 S_2)^(1/2))
 
 (Heusel et al. 2017, https://arxiv.org/abs/1706.08500, Eq. 6). It is named with its feature space and shown
-beside its floor: the distance between two sets of real data of the same size. It is not an FID, whose features
-are Inception's.
+beside its floor: the distance between two sets of real data of the same size. It is not an FID, whose
+features are Inception's.
 """
 
 import torch

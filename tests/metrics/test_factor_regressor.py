@@ -3,6 +3,7 @@ import torch
 from safetensors.torch import save_file
 
 from backend.data import avatars
+from backend.inference.catalogue import ASSETS
 from backend.metrics.factor_regressor import FEATURES, FactorRegressor, load_regressor
 
 
@@ -60,3 +61,15 @@ def test_half_precision_weights_come_back_in_single(network, tmp_path):
     assert {value.dtype for value in loaded.state_dict().values()} == {torch.float32}
     pictures, _ = faces(3)
     torch.testing.assert_close(loaded(pictures)[0], network(pictures)[0], rtol=0.01, atol=0.01)
+
+
+def test_the_shipped_weights_read_every_factor_of_a_drawing():
+    """R^2 at least 0.9 on faces that training did not see, and 97 % of the expressions."""
+    shipped = load_regressor(ASSETS / "weights" / "avatars_regressor")
+    drawn = avatars.sample(range(40_000_000, 40_000_240))
+    read, logits = shipped(avatars.render(drawn.factors))
+    r2 = 1 - (read - drawn.factors).square().mean(0) / drawn.factors.var(0)
+    assert dict(zip(avatars.FACTOR_NAMES, (r2 >= 0.9).tolist(), strict=True)) == dict.fromkeys(
+        avatars.FACTOR_NAMES, True
+    )
+    assert (logits.argmax(1) == drawn.labels).float().mean() >= 0.97
