@@ -63,7 +63,8 @@ class Strip:
 
 @dataclass(frozen=True)
 class Strips:
-    """The directions, and one strip for each."""
+    """The picture (*shape) before any edit, the directions, and one strip for each."""
 
+    original: Tensor
     found: Found
     strips: tuple[Strip, ...]

@@ -195,22 +195,23 @@ class EditAll(FindDirections):
     def run(self, model: Model) -> Iterator[Any]:
         inverted = yield from call(Invert(self.model, self.image, self.t), model)
         found = yield from call(self.directions(), model)
-        strips = [find(self.strip(i)) for i in range(self.k)]
+        k = len(found.v)  # fewer than asked for where the rank is smaller
+        strips = [find(self.strip(i)) for i in range(k)]
         if any(strip is None for strip in strips):
             denoiser, strengths = _denoiser(model, inverted), _strengths(self.span, self.frames)
-            for i in range(self.k):
+            for i in range(k):
                 if strips[i] is None:
                     x_t = _along(inverted, found, self.strip(i).at, i, strengths).to(model.device)
                     strips[i] = Strip(
                         tuple(strengths.tolist()), _seen(_posterior_mean(denoiser, x_t, self.t)), True
                     )
-                    yield Progress(i + 1, self.k, "strips predicted")
-            yield Strips(found, tuple(strips))
-        for i in sorted(range(self.k), key=lambda i: (i != self.first, i)):
+                    yield Progress(i + 1, k, "strips predicted")
+            yield Strips(inverted.x_0, found, tuple(strips))
+        for i in sorted(range(k), key=lambda i: (i != self.first, i)):
             if strips[i].predicted:
                 strips[i] = yield from call(self.strip(i), model)
-                yield Strips(found, tuple(strips))
-        yield Strips(found, tuple(strips))
+                yield Strips(inverted.x_0, found, tuple(strips))
+        yield Strips(inverted.x_0, found, tuple(strips))
 
 
 @dataclass(frozen=True)
@@ -244,13 +245,14 @@ class EditWithFile(Request):
 
 
 def _strengths(span: float, frames: int) -> Tensor:
-    return torch.linspace(-span, span, frames, dtype=torch.float64).float()
+    half = frames // 2
+    return torch.arange(-half, half + 1) * (span / half)  # 0 exactly in the middle
 
 
 def _along(inverted: Inverted, found: Found, at: tuple[float, ...], slide: int, strengths: Tensor) -> Tensor:
     """x_t moved by every strength of `at` but the sliding direction's, which takes all of `strengths`: (n, *shape)."""
     step = STEP * found.size**0.5 * found.v / found.gain.view(-1, 1, 1, 1)
-    held = [0.0 if i == slide else a for i, a in enumerate(at)]
+    held = [0.0 if i == slide else a for i, a in enumerate(at[: len(step)])]
     base = sum((a * step[i] for i, a in enumerate(held)), inverted.x_t)
     return base + strengths.view(-1, 1, 1, 1) * step[slide]
 
