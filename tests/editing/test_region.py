@@ -111,10 +111,10 @@ def window(x: int, y: int) -> list[tuple[int, int]]:
 
 
 def expected_map(covariance: Tensor, channels: int, x: int, y: int) -> Tensor:
-    """Root of the summed squares, over colours clicked and seen, of the covariance with the window's sum."""
+    """The covariance with the window's sum, added over like colours, where it is positive."""
     table = covariance.view(channels, H, W, channels, H, W)
     rows = sum(table[:, i, j] for i, j in window(x, y))  # (clicked colour, colour, H, W)
-    strength = rows.square().sum((0, 1)).sqrt()
+    strength = torch.stack([rows[c, c] for c in range(channels)]).sum(0).clamp(min=0)
     return (strength / strength.quantile(0.995)).clamp(max=1)
 
 
@@ -143,7 +143,19 @@ def test_a_row_of_a_lopsided_jacobian_is_symmetrised():
 
 def test_tolerance_goes_from_the_strongest_pixels_to_all():
     strength = torch.tensor([[1.0, 0.7, 0.4, 0.1, 0.0]])
-    assert region.covarying(strength, 0.0).tolist() == [[True, False, False, False, False]]
-    assert region.covarying(strength, 0.5).tolist() == [[True, True, False, False, False]]
-    assert region.covarying(strength, 0.95).tolist() == [[True, True, True, True, False]]
-    assert region.covarying(strength, 1.0).sum() == 4  # what does not vary at all never belongs
+    sizes = [int(region.covarying(strength, tolerance).sum()) for tolerance in (0.0, 0.25, 0.5, 0.75, 1.0)]
+    assert sizes[0] == 1 and sizes == sorted(sizes)
+
+
+@pytest.mark.parametrize("share", [0.02, 0.3, 0.8])
+def test_the_middle_tolerance_separates_two_populations(share):
+    """A small part, a large one and a background are all cut between the two kinds of pixels."""
+    generator = torch.Generator().manual_seed(0)
+    inside = torch.rand(40, 40, generator=generator) < share
+    strength = torch.where(inside, 0.8, 0.08) + 0.05 * torch.rand(40, 40, generator=generator)
+    assert (region.covarying(strength, 0.5) == inside).all()
+
+
+def test_a_map_without_contrast_has_no_threshold():
+    assert not region.covarying(torch.zeros(4, 4), 0.5).any()
+    assert region.covarying(torch.ones(4, 4), 0.5).all()
