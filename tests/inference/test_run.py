@@ -138,7 +138,7 @@ def in_time(*functions: Callable[[], Any]) -> list[Any]:
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(timeout=30)
+        thread.join(timeout=120)
     return [values[i] for i in range(len(functions))]
 
 
@@ -190,20 +190,20 @@ def test_the_turn_is_not_held_between_steps() -> None:
 def test_turns_go_in_the_order_of_asking() -> None:
     turns, order = gateway.Turns(), []
 
-    def other() -> None:
+    def take(name: str) -> None:
         with turns:
-            order.append("other")
+            order.append(name)
 
     with turns:
-        order.append("first")
-        thread = threading.Thread(target=other)
-        thread.start()
-        while thread.is_alive() and len(turns._waiting) < 2:  # until the other stands in line
-            pass
-    with turns:  # asked for again at once, while the other has hardly woken up
-        order.append("first again")
-    thread.join()
-    assert order == ["first", "other", "first again"]
+        threads = [threading.Thread(target=take, args=(name,), daemon=True) for name in "abc"]
+        for standing, thread in enumerate(threads, 2):
+            thread.start()
+            while thread.is_alive() and len(turns._waiting) < standing:  # until it stands in line
+                pass
+    take("first again")  # asked for at once, while the others have hardly woken up
+    for thread in threads:
+        thread.join(timeout=60)
+    assert order == ["a", "b", "c", "first again"]
 
 
 def test_someone_who_gives_up_waiting_does_not_block_the_line() -> None:
@@ -221,7 +221,7 @@ def test_someone_who_gives_up_waiting_does_not_block_the_line() -> None:
 
 
 def test_people_at_once_never_mix_and_never_compute_at_once() -> None:
-    everyone_has_begun = threading.Barrier(4, timeout=20)
+    everyone_has_begun = threading.Barrier(4, timeout=60)
 
     def person(name: str) -> Sum:
         events = run(AddUp(name, 60))
