@@ -46,7 +46,7 @@ class ListModels(Request):
 
 @dataclass(frozen=True)
 class FindRegion(Request):
-    """The pixels that a region's text stands for; a click picks those that vary together with it (Tweedie)."""
+    """The pixels that a region's text stands for; a click picks those that vary with it (Tweedie)."""
 
     model: str = option("avatars", "the model")
     image: str = option("gallery:1", "the picture")
@@ -229,6 +229,11 @@ class EditWithFile(Request):
         _check_strip(self.span, self.frames, ())
         require(self.file.startswith("upload:"), "Please give a direction file.")
         require(0 <= self.slide < LARGEST_K, "The direction that slides must be one of those in the file.")
+
+    def to_python(self) -> str:
+        """As for every request; what is uploaded here is a direction file, not a picture."""
+        line = super().to_python().replace("intake import store", "intake import keep")
+        return line.replace('store(Path("picture.png")', 'keep(Path("directions.safetensors")')
 
     def run(self, model: Model) -> Iterator[Any]:
         saved = direction_file.load(intake.held(self.file))
