@@ -3,7 +3,6 @@
 import argparse
 import json
 import platform
-import sys
 import time
 from dataclasses import asdict, replace
 from datetime import UTC, datetime
@@ -52,7 +51,7 @@ def main(arguments: list[str] | None = None) -> None:
     recipe.save(network, folder)
     hardware = platform.processor() or platform.machine()
     made = {
-        "command": "python -m backend.training " + " ".join(sys.argv[1:] if arguments is None else arguments),
+        "command": f"python -m backend.training {chosen.name} --steps {plan.steps} --seed {plan.seed}",
         "plan": asdict(plan),
         "hardware": f"{hardware}, {chosen.threads} threads, {chosen.device}",
         "seconds": round(_seconds(log)),
