@@ -1,9 +1,9 @@
-"""Where a network runs, and the one change that lets it be differentiated there as often as the product needs.
+"""Where a network runs, and the one change that lets it be differentiated there in every way we need.
 
-Fused attention has no forward-mode and no second derivative on the CPU, and the derivative of GroupNorm under forward
-mode or `vmap` insists on a contiguous input. Both are cured on the modules of one network, at load. The alternative,
-`torch.nn.attention.sdpa_kernel`, flips a flag of the whole process: in a threaded server one request would switch it
-under another.
+Fused attention has no forward-mode and no second derivative on the CPU, and the derivative of GroupNorm under
+forward mode or `vmap` insists on a contiguous input. Both are cured on the modules of one network, at load.
+The alternative, `torch.nn.attention.sdpa_kernel`, flips a flag of the whole process: in a threaded server one
+request would switch it under another.
 """
 
 import torch
@@ -18,9 +18,9 @@ def _contiguous_input(module: nn.Module, inputs: tuple[torch.Tensor, ...]) -> tu
 def make_differentiable(network: nn.Module) -> nn.Module:
     """Make jvp, double backward and vmap (over inputs and over parameters) work through a network, in place.
 
-    Every diffusers `Attention` with the standard fused processor gets the plain one (softmax of a matrix product), and
-    every GroupNorm a contiguous input. Values change by rounding only. Attention layers with a processor of their own
-    (SD3's joint attention, Flux) are left as they are: they still run, with first derivatives only.
+    Every diffusers `Attention` with the standard fused processor gets the plain one (softmax of a matrix
+    product), and every GroupNorm a contiguous input. Values change by rounding only. Attention layers with a
+    processor of their own (SD3, Flux) stay as they are; `jacobian.linearize` differentiates them anyway.
 
     Args:
         network: any module; one without attention or GroupNorm comes back unchanged.
@@ -48,5 +48,5 @@ def pick_device() -> torch.device:
 
 
 def pick_dtype() -> torch.dtype:
-    """The dtype of network weights: float32 everywhere, since singular vectors to 1e-2 need more than bfloat16's 8 bits."""
+    """The dtype of network weights: float32, since singular vectors to 1e-2 need more than 8 bits."""
     return torch.float32

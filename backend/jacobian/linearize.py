@@ -11,6 +11,7 @@ Either costs about as much as one run of f; forward-mode differentiation, which 
 about four. The graphs live as long as the Linearized: inside one request, never in a cache.
 """
 
+import threading
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Literal
@@ -18,7 +19,10 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from backend.jacobian.transposable import Recording
+from backend.jacobian.transposable import PlainAttention, Recording
+
+_forward_mode = threading.Lock()
+"""PyTorch counts nested forward-mode levels for the whole process: two threads inside fail at random."""
 
 
 @dataclass
@@ -66,7 +70,7 @@ def linearize(
     Args:
         f: any tensor function, deterministic, of one sample; its weights are constants.
         x: the point, (*in), floating point.
-        mode: "auto" keeps both graphs. "forward" keeps the first only (about half the memory) and runs f again
+        mode: "auto" keeps both graphs. "forward" keeps the first only (half the memory) and runs f again
             in forward mode for every J v, which needs a network passed through `make_differentiable`.
 
     Raises:
@@ -100,7 +104,8 @@ def linearize(
     def jvp_forward(v: Tensor) -> Tensor:
         cost.jvp += len(v)
         cost.forward += len(v)
-        return torch.stack([torch.func.jvp(f, (x.detach(),), (tangent.contiguous(),))[1] for tangent in v])
+        with _forward_mode, PlainAttention():
+            return torch.stack([torch.func.jvp(f, (x.detach(),), (one.contiguous(),))[1] for one in v])
 
     everything = torch.ones_like(value, dtype=torch.bool)
     return Linearized(
@@ -111,6 +116,8 @@ def linearize(
 def _backward(output: Tensor, input: Tensor, cotangents: Tensor) -> Tensor:
     """The gradients of <output, cotangent> in input, (k, *input), through a kept graph."""
     options = {"retain_graph": True, "materialize_grads": True}
+    if not len(cotangents):
+        return cotangents.new_zeros(0, *input.shape)
     if cotangents.is_cuda and len(cotangents) > 1:
         return torch.autograd.grad(output, input, cotangents, is_grads_batched=True, **options)[0]
     return torch.stack(

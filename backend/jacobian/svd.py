@@ -100,15 +100,17 @@ def svd_steps(
     for _ in range(block):
         bases.start()
     limit, done = max_products or 20 * k + 200, 0
+    known = None  # size of V when a new start was last needed
     while True:
-        inputs = len(bases.V)
         for products in bases.round():
             done += products
             yield Progress(done, max(_typical(k), done + 1), WHAT)
             if bases.error(k) <= tol or done >= limit:
                 return bases.result(k, before)
-        if bases.exhausted and (len(bases.V) == inputs or not bases.start()):
-            return bases.result(k, before)
+        if bases.exhausted:  # equal values or a small rank; a start that finds nothing new tells which
+            if len(bases.V) == known or not bases.start():
+                return bases.result(k, before)
+            known = len(bases.V)
 
 
 class _Bases:
@@ -163,8 +165,7 @@ class _Bases:
             yield len(new)
 
     def error(self, k: int) -> float:
-        """The bound on the sine of the largest principal angle of the k leading v; infinite while it is
-        unknown."""
+        """The bound on the sine of the largest principal angle of the k leading v, or infinity."""
         if min(self.rows, self.columns) <= k:
             return torch.inf
         _, s, _, rho_u, rho_v = self._triplets()
@@ -194,7 +195,7 @@ class _Bases:
 
 
 def _extend(basis: Tensor, vector: Tensor, scale: float) -> tuple[Tensor, Tensor]:
-    """The basis with the new part of a vector appended, unless that is rounding; its coefficients, float64."""
+    """The basis with a vector's new part appended, unless that is rounding; the coefficients, float64."""
     coefficients = vector.new_zeros(len(basis))
     for _ in range(2):  # twice is enough (Kahan)
         part = basis @ vector

@@ -1,8 +1,9 @@
 """Operations swapped while a graph is recorded, so that its second backward pass costs no more than it must.
 
-J v is the transpose of u -> J^T u. A convolution's second backward pass in PyTorch also computes the derivative
-in the weights, asked for or not: half of all the work. GroupNorm's is taken apart into a dozen passes over
-memory, though its derivative is symmetric, hence its own transpose. Fused attention has none on the CPU.
+J v is the transpose of u -> J^T u. A convolution's second backward pass in PyTorch also computes the
+derivative in the weights, asked for or not: half of all the work. GroupNorm's is taken apart into a dozen
+passes over memory, though its derivative is symmetric, hence its own transpose. Fused attention has none on
+the CPU.
 
 A TorchFunctionMode belongs to the thread that enters it: no module and no global flag is touched.
 """
@@ -17,8 +18,19 @@ from torch.autograd import Function
 from torch.overrides import TorchFunctionMode
 
 
-class Recording(TorchFunctionMode):
-    """Within it, convolutions, GroupNorm and attention record derivatives that are cheap to transpose.
+class PlainAttention(TorchFunctionMode):
+    """Within it, attention is a softmax of a matrix product, which has every derivative."""
+
+    def __torch_function__(
+        self, func: Callable, types: Any, args: tuple = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        if func is F.scaled_dot_product_attention:
+            return _attention(*args, **(kwargs or {}))
+        return func(*args, **(kwargs or {}))
+
+
+class Recording(PlainAttention):
+    """Within it, convolutions and GroupNorm too record derivatives that are cheap to transpose.
 
     Values are the same up to rounding. Weights are taken as constants, except one that is itself computed.
     """
@@ -38,14 +50,11 @@ class Recording(TorchFunctionMode):
     def __torch_function__(
         self, func: Callable, types: Any, args: tuple = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
-        kwargs = kwargs or {}
         if func is F.conv2d:
-            return _conv2d(*args, **kwargs)
+            return _conv2d(*args, **(kwargs or {}))
         if func is F.group_norm:
-            return _group_norm(self, *args, **kwargs)
-        if func is F.scaled_dot_product_attention:
-            return _attention(*args, **kwargs)
-        return func(*args, **kwargs)
+            return _group_norm(self, *args, **(kwargs or {}))
+        return super().__torch_function__(func, types, args, kwargs)
 
 
 def _conv2d(
@@ -134,32 +143,33 @@ class _Normalisation(Function):
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple, output: tuple[Tensor, Tensor, Tensor]) -> None:
-        input, ctx.groups, _, ctx.recording = inputs
+        input, ctx.groups, ctx.eps, ctx.recording = inputs
         ctx.mark_non_differentiable(*output[1:])
         ctx.save_for_backward(input, *output[1:])
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor, *unused: Tensor) -> tuple:
-        # A gradient taken inside the function itself is differentiated in its input too: not a linear map.
-        project = _project if ctx.recording.active else _Projection.apply
-        return project(gradient, *ctx.saved_tensors, ctx.groups), None, None, None
-
-
-def _project(gradient: Tensor, input: Tensor, mean: Tensor, rstd: Tensor, groups: int) -> Tensor:
-    """The derivative of the normalisation at z, its output: in each group rstd (g - mean(g) - z mean(g z))."""
-    return torch.ops.aten.native_group_norm_backward(
-        gradient.contiguous(), input, mean, rstd, None, *_sizes(input), groups, [True, False, False]
-    )[0]
+        if not ctx.recording.active:
+            return _Projection.apply(gradient, *ctx.saved_tensors, ctx.groups), None, None, None
+        # A gradient that the recorded function takes itself is differentiated in the input too.
+        input = ctx.saved_tensors[0]
+        output = torch.group_norm(input, ctx.groups, eps=ctx.eps)
+        return torch.autograd.grad(output, input, gradient, create_graph=True)[0], None, None, None
 
 
 class _Projection(Function):
-    """`_project` as a linear map of its first argument alone, which is its own transpose."""
+    """The derivative of the normalisation: g -> rstd (g - mean(g) - z mean(g z)) in each group, z its output.
+
+    A linear map of g alone, and its own transpose.
+    """
 
     generate_vmap_rule = True
 
     @staticmethod
     def forward(gradient: Tensor, input: Tensor, mean: Tensor, rstd: Tensor, groups: int) -> Tensor:
-        return _project(gradient, input, mean, rstd, groups)
+        return torch.ops.aten.native_group_norm_backward(
+            gradient.contiguous(), input, mean, rstd, None, *_sizes(input), groups, [True, False, False]
+        )[0]
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple, output: Tensor) -> None:
