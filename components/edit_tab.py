@@ -34,6 +34,7 @@ def build(bar: Bar) -> Sequence[Action]:
     """The tab's content; returns the actions that a link may open."""
     at, first, asked = gr.State(FIRST.at), gr.State(FIRST.first), gr.State(0)
     shipped: Strips | None = find(FIRST)
+    sources = gr.Row(elem_id="sources")
     with gr.Row():
         with gr.Column(scale=4, min_width=330):
             picker = RegionPicker(_opening(shipped), elem_id="picker")
@@ -47,7 +48,8 @@ def build(bar: Bar) -> Sequence[Action]:
             film = Filmstrip(_slides(shipped, FIRST) if shipped else None, elem_id="film")
             fields = {"model": bar.model, "image": bar.image, "t": bar.t, "region": picker, "k": k, "at": at, "first": first}
             sliding = Action(EditAll, fields, lambda r, q: [_slides(r, q)], [film], answer=False)
-    looking = _picture_sources(bar, picker)
+    with sources:
+        looking = _picture_sources(bar, picker)
     _files(bar, fields, film)
 
     pointing.on(picker.input)
@@ -62,19 +64,19 @@ def build(bar: Bar) -> Sequence[Action]:
 
 def _picture_sources(bar: Bar, picker: RegionPicker) -> Action:
     """Gallery, seed and upload; all of them only name a picture in the bar, and naming one shows it."""
-    with gr.Row(elem_id="sources"):
-        with gr.Column(scale=5, min_width=330):
-            gallery = gr.Gallery(
-                _gallery(FIRST.model), label="Gallery", columns=[6, 8, 12], height="auto", allow_preview=False, elem_id="gallery",
-                format="png", interactive=False, buttons=[],
-            )  # fmt: skip
-        with gr.Column(scale=4, min_width=330):
-            with gr.Row(equal_height=True):
-                seed = gr.Number(7, label="seed", precision=0, minimum=0, min_width=80, elem_id="seed")
-                label = gr.Dropdown(_labels(FIRST.model), value="happy", label="label", min_width=120, elem_id="label")
-                draw = gr.Button("Draw from noise", min_width=120, elem_id="draw")
-                upload = gr.UploadButton("Upload a picture", type="binary", min_width=120, elem_id="upload")
-            looking = Action(Invert, {"model": bar.model, "image": bar.image, "t": bar.t}, _look, [picker, note := gr.Markdown()])
+    with gr.Column(scale=6, min_width=330):
+        gallery = gr.Gallery(
+            _gallery(FIRST.model), show_label=False, columns=12, height="auto", allow_preview=False, elem_id="gallery",
+            format="png", interactive=False, buttons=[], container=False, fit_columns=False,
+        )  # fmt: skip
+    with gr.Column(scale=4, min_width=330):
+        with gr.Row(equal_height=True, elem_id="own"):
+            seed = gr.Number(7, label="seed", precision=0, minimum=0, min_width=70, elem_id="seed")
+            label = gr.Dropdown(_labels(FIRST.model), value="happy", label="label", min_width=110, elem_id="label")
+            draw = gr.Button("Draw from noise", min_width=90, elem_id="draw", size="sm")
+            upload = gr.UploadButton("Upload a picture", type="binary", min_width=90, elem_id="upload", size="sm")
+        note = gr.Markdown(elem_id="note")
+        looking = Action(Invert, {"model": bar.model, "image": bar.image, "t": bar.t}, _look, [picker, note])
     looking.on(bar.image.change)
 
     quiet = {"show_progress": "hidden", "api_visibility": "private"}
