@@ -182,5 +182,5 @@ def _cosine_betas(steps: int) -> Tensor:
 
 
 def _alphas_cumprod(betas: Tensor) -> Tensor:
-    # 1 - beta is rounded to float32 as in diffusers: at a beta of 0.999 that is six parts in 100,000.
-    return (1 - betas).double().cumprod(0)
+    # The betas come rounded to float32, as in diffusers: that shifts the cosine's last value by 1e-5 of it.
+    return (1 - betas.double()).cumprod(0)

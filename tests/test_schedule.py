@@ -97,7 +97,7 @@ def test_discrete_steps_are_those_of_diffusers(kind, steps):
     t = torch.arange(1, steps + 1, dtype=torch.float64) / steps
     alpha, sigma = schedule(t)
     expected = scheduler.alphas_cumprod.double()
-    torch.testing.assert_close(alpha**2, expected, rtol=2e-5, atol=0)
+    torch.testing.assert_close(alpha**2, expected, rtol=2e-6, atol=0)
     torch.testing.assert_close(sigma**2, 1 - expected, rtol=0, atol=2e-6)
     torch.testing.assert_close(schedule.step(t), torch.arange(steps).double(), rtol=0, atol=1e-9)
 

@@ -79,7 +79,7 @@ class GaussianMixture(Denoiser):
         z = x - alpha * self.means
         inside = torch.einsum("...kd,kdr->...kr", z, self.factors)  # coordinates along the factors
         outside = z - torch.einsum("...kr,kdr->...kd", inside, self.factors)
-        # Where lambda and sigma are both 0 the density is singular. The floor, the square of rounding, keeps
+        # Where lambda and sigma are both 0 the density is singular. The floor, rounding squared, keeps
         # the limit: the mean is a projection, and the nearest subspace wins.
         floor = torch.finfo(x.dtype).eps ** 2
         variance_in = (alpha**2 * self.eigenvalues + sigma**2).clamp_min(floor)

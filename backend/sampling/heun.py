@@ -5,9 +5,9 @@ With alpha = r cos(phi) and sigma = r sin(phi) the flow is
     d(x / r) / d(phi) = cos(phi) eps - sin(phi) D = (alpha x - r^2 D) / (r sigma),
 
 and a step takes the mean of its slopes at both ends, the second one after a DDIM step. EDM's Heun sampler
-(https://arxiv.org/abs/2206.00364, Algorithm 1) does so in sigma / alpha, which a variance-preserving schedule takes
-from 0 to 20,000: a first step of ordinary length is then far off. The angle only goes from 0 to pi / 2, either way.
-A step that ends in a picture is DDIM's.
+(https://arxiv.org/abs/2206.00364, Algorithm 1) does so in sigma / alpha, which in the cosine schedule falls
+from 20,000: there a first step of ordinary length is far off. The angle only ranges from 0 to pi / 2. A step
+that ends in a picture is DDIM's.
 """
 
 import math
@@ -26,8 +26,7 @@ def solve(denoiser: Denoiser, x: Tensor, times: Tensor) -> Iterator[tuple[Tensor
     """Follow the flow from x (*batch, *shape) at times[0] to times[-1], with two evaluations a step.
 
     Yields:
-        after each evaluation x at the next time, first predicted and then corrected, and the posterior mean just
-        found.
+        after each evaluation, x at the next time (predicted, then corrected) and the new posterior mean.
     """
     schedule = denoiser.schedule
     for now, then in pairwise(times.tolist()):

@@ -26,7 +26,7 @@ def single(schedule: Schedule) -> GaussianMixture:
 
 
 def exact_flow(D: GaussianMixture, x: Tensor, now: float, then: float) -> Tensor:
-    """The probability flow of one Gaussian: along each axis x - alpha mu grows as the deviation of x_t does."""
+    """The probability flow of one Gaussian: x - alpha mu grows along each axis as its deviation does."""
     (alpha, sigma), (alpha_then, sigma_then) = D.schedule(tensor(now)), D.schedule(tensor(then))
     mean = D.means[0]
     variance = torch.linspace(0.1, 2, 5, dtype=torch.float64)

@@ -37,7 +37,9 @@ def test_every_state_is_that_of_diffusers(kind, steps, to_picture):
 def test_the_first_step_is_ddim():
     schedule = from_scheduler_config({})
     times = grid(schedule, 1.0, 0.0, 10)
-    first, expected = (next(solve(mixture(schedule), start(d=6), times))[0] for solve in (dpm_solver.solve, ddim.solve))
+    first, expected = (
+        next(solve(mixture(schedule), start(d=6), times))[0] for solve in (dpm_solver.solve, ddim.solve)
+    )
     assert torch.equal(first, expected)
 
 

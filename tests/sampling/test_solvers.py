@@ -17,7 +17,9 @@ SOLVERS = {"ddim": ddim.solve, "heun": heun.solve, "dpm_solver": dpm_solver.solv
 every = pytest.mark.parametrize("solve", SOLVERS.values(), ids=SOLVERS)
 
 
-@pytest.mark.parametrize("schedule", [COSINE, FLOW, VESchedule(0.01, 5.0)], ids=["cosine", "flow", "exploding"])
+@pytest.mark.parametrize(
+    "schedule", [COSINE, FLOW, VESchedule(0.01, 5.0)], ids=["cosine", "flow", "exploding"]
+)
 @pytest.mark.parametrize("ends", [(0.9, 0.3), (0.3, 0.9)], ids=["sample", "invert"])
 @pytest.mark.parametrize("name, expected", [("ddim", 1), ("heun", 2), ("dpm_solver", 2)])
 def test_order_of_convergence_on_a_gaussian(name, expected, ends, schedule):
