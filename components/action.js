@@ -5,6 +5,10 @@ const S = (element.__state = root.__state = { state: "idle", words: "", since: 0
 
 function show(value) {
   if (!value || typeof value !== "object") return;
+  if (value.state === "open") {
+    props.value = { state: "idle", words: "" };
+    return trigger("submit");
+  }
   if (value.state === "running" && S.state !== "running") S.since = performance.now();
   Object.assign(S, { done: 0, total: 0, query: null, why_no_link: null, python: "", linked: false }, value);
   root.dataset.state = S.state;
@@ -47,7 +51,7 @@ async function copy(button, text) {
   setTimeout(() => (button.textContent = words), 1200);
 }
 
-find(".cancel").addEventListener("click", () => trigger("cancel"));
+find(".cancel").addEventListener("click", () => trigger("stop"));
 find(".link").addEventListener("click", (e) => copy(e.currentTarget, location.origin + location.pathname + "?" + S.query));
 find(".python").addEventListener("click", (e) => copy(e.currentTarget, S.python));
 watch("value", () => show(props.value));

@@ -23,6 +23,7 @@ import gradio as gr
 import torch
 
 from backend.request import BadInput, Failed, Progress, Request
+from components.filmstrip import Filmstrip
 from components.region_picker import RegionPicker, Shown
 
 EVERY = 0.1  # seconds between two drawings of the progress line
@@ -42,7 +43,8 @@ _HTML = """
 
 class StatusLine(gr.HTML):
     """One line that says how a request is doing. Value in: a mapping with `state` (idle, running, done, failed, cancelled)
-    and what belongs to it: words, done, total, query, why_no_link, python. Event: `cancel`."""
+    and what belongs to it: words, done, total, query, why_no_link, python. Events: `stop`, by the Cancel button; `submit`,
+    which follows the state "open", once the components of an opened link are filled."""
 
     def __init__(self, *, render: bool = True):
         super().__init__(
@@ -54,17 +56,23 @@ class StatusLine(gr.HTML):
             render=render,
         )
 
+    def postprocess(self, value: Mapping[str, Any] | None) -> dict[str, Any]:
+        """None changes nothing."""
+        return {"__type__": "update"} | ({} if value is None else {"value": dict(value)})
+
 
 class Action:
     """A Request class wired to a page. Create it where its status line should stand, inside gr.Blocks.
 
     Args:
         request: the Request class; its name gives the endpoint's (FindDirections -> /directions).
-        inputs: field name -> component; fields that are left out keep their defaults.
+        inputs: field name -> component; fields that are left out keep their defaults. With `read`, any names will do.
         show: (result, request) -> the values of `outputs`, in order. Called for every result that the run yields, so an
-            early one may be partial; gr.skip() leaves a component alone.
+            early one may be partial; `unchanged(component)` leaves one alone.
         outputs: the components that show it.
+        read: {input name: component's value} -> {field: value}, where they differ.
         answer: result -> JSON for the endpoint; None gives `plain`. False makes no endpoint.
+        name: of the endpoint, where the last word of the class name is not it.
         linked: whether the address bar follows this action.
         gateway: request -> events; the real one by default.
     """
@@ -76,26 +84,24 @@ class Action:
         show: Callable[[Any, Request], Sequence[Any]],
         outputs: Sequence[gr.components.Component],
         *,
+        read: Callable[[dict[str, Any]], dict[str, Any]] = lambda values: values,
         answer: Callable[[Any], Any] | None | bool = None,
+        name: str | None = None,
         linked: bool = True,
         gateway: Callable[[Request], Iterator[Any]] | None = None,
     ):
         self.request, self.inputs, self.show, self.outputs = request, dict(inputs), show, list(outputs)
-        self.linked, self.gateway = linked, gateway or _gateway
-        unknown = set(inputs) - {field.name for field in dataclasses.fields(request)}
-        if unknown:
-            raise ValueError(f"{request.__name__} has no field {', '.join(sorted(unknown))}")
+        self.read, self.linked, self.gateway = read, linked, gateway or _gateway
         self.line = StatusLine()
-        self.opened = gr.State(0)  # counts links opened on this action; a change runs it
         self._running: dict[str, threading.Event] = {}  # session -> stop, so that a cancel also ends a step between yields
         if answer is not False:
-            function = endpoint(request, answer or plain, self.gateway)
+            function = endpoint(request, answer or plain, self.gateway, name)
             gr.api(function, api_name=function.__name__, concurrency_limit=LIMIT)
 
     def on(self, *triggers: Callable, **options: Any) -> gr.events.Dependency:
         """Run on these events (`button.click`, `picker.input`) and when a link to this action is opened."""
         run = gr.on(
-            [*triggers, self.opened.change],
+            [*triggers, self.line.submit],
             self.handle,
             list(self.inputs.values()),
             [self.line, *self.outputs],
@@ -105,17 +111,17 @@ class Action:
             api_visibility="private",
             **options,
         )
-        self.line.cancel(self._cancel, None, self.line, cancels=[run], queue=False, api_visibility="private")
+        self.line.stop(self._cancel, None, self.line, cancels=[run], queue=False, api_visibility="private")
         return run
 
     def handle(self, http: gr.Request, *values: Any) -> Iterator[list[Any]]:
         """The events of one run as values of [line, *outputs]. Never raises: what went wrong is a sentence in the line."""
-        same = [gr.skip()] * len(self.outputs)
+        same = [unchanged(component) for component in self.outputs]
         stop = self._running[http.session_hash] = threading.Event()
         began, told, events = time.monotonic(), -EVERY, iter(())
         yield [_line("running", "Starting"), *same]
         try:
-            request = self.request.parse(dict(zip(self.inputs, values, strict=True)))
+            request = self.request.parse(self.read(dict(zip(self.inputs, values, strict=True))))
             events = self.gateway(request)
             for event in events:
                 if stop.is_set():
@@ -141,8 +147,9 @@ class Action:
                 del self._running[http.session_hash]
 
     def restore(self, request: Request) -> dict[gr.components.Component, Any]:
-        """What the input components must show so that running again makes this request."""
-        values = {component: getattr(request, field) for field, component in self.inputs.items()}
+        """What the input components must show so that running again makes this request. Inputs that are no fields stay."""
+        fields = request.values()
+        values = {component: fields[name] for name, component in self.inputs.items() if name in fields}
         return {c: Shown(region=v, pick=True) if isinstance(c, RegionPicker) else v for c, v in values.items()}
 
     def _cancel(self, http: gr.Request) -> dict[str, Any]:
@@ -162,23 +169,39 @@ class Action:
         )
 
 
-def endpoint(
-    request: type[Request], answer: Callable[[Any], Any], gateway: Callable[[Request], Iterator[Any]] | None = None
-) -> Callable[..., dict]:
-    """A typed function for gr.api: a parameter a field with its default, the class docstring, and words for each parameter
-    from `backend.request.option`. Raises gr.Error with the sentence of a BadInput or Failed, which gradio_client passes on."""
+def unchanged(component: gr.components.Component) -> Any:
+    """What a handler returns to leave a component as it is. gr.skip() would wipe the properties of a gr.HTML."""
+    return None if isinstance(component, RegionPicker | Filmstrip | StatusLine) else gr.skip()
 
-    def call(*values: Any, **named: Any) -> dict:
-        given = signature.bind(*values, **named).arguments
+
+def endpoint(
+    request: type[Request],
+    answer: Callable[[Any], Any],
+    gateway: Callable[[Request], Iterator[Any]],
+    name: str | None = None,
+) -> Callable[..., Iterator[dict]]:
+    """A typed generator for gr.api: a parameter a field with its default, the class docstring, and words for each parameter
+    from `backend.request.option`. It yields {"progress": {done, total, what}} on the way, so that a client's cancel takes
+    effect, and last the answer. Raises gr.Error with the sentence of a BadInput or Failed, which clients pass on."""
+
+    def call(*values: Any, **named: Any) -> Iterator[dict]:
+        told, result = time.monotonic(), None
         try:
-            result = None
-            for event in (gateway or _gateway)(request.parse(given)):
-                if isinstance(event, Failed):
-                    raise gr.Error(event.sentence, print_exception=False)
-                result = result if isinstance(event, Progress) else event
+            events = gateway(request.parse(signature.bind(*values, **named).arguments))
+            try:
+                for event in events:
+                    if isinstance(event, Failed):
+                        raise gr.Error(event.sentence, print_exception=False)
+                    if not isinstance(event, Progress):
+                        result = event
+                    elif time.monotonic() - told >= EVERY:
+                        told = time.monotonic()
+                        yield {"progress": dataclasses.asdict(event)}
+            finally:
+                events.close()
         except BadInput as error:
             raise gr.Error(str(error), print_exception=False) from None
-        return answer(result)
+        yield answer(result)
 
     hints = get_type_hints(request)
     fields = dataclasses.fields(request)
@@ -199,7 +222,7 @@ def endpoint(
     )
     call.__signature__ = signature
     call.__annotations__ = kinds | {"return": dict}
-    call.__name__ = "".join(c if c.islower() else f" {c.lower()}" for c in request.__name__).split()[-1]
+    call.__name__ = name or "".join(c if c.islower() else f" {c.lower()}" for c in request.__name__).split()[-1]
     words = [f"    {f.name}: {f.metadata.get('words', f.name.replace('_', ' '))}" for f in fields]
     call.__doc__ = "\n".join([inspect.getdoc(request) or "", "", "Args:", *words])
     return call

@@ -36,7 +36,7 @@ def build(bar: Bar) -> Sequence[Action]:
     shipped: Strips | None = find(FIRST)
     sources = gr.Row(elem_id="sources")
     with gr.Row():
-        with gr.Column(scale=4, min_width=330):
+        with gr.Column(scale=4, min_width=330, elem_id="point"):
             picker = RegionPicker(_opening(shipped), elem_id="picker")
             pointing = Action(
                 FindRegion, {"model": bar.model, "image": bar.image, "region": picker}, _region, [picker], linked=False
@@ -44,7 +44,7 @@ def build(bar: Bar) -> Sequence[Action]:
             with gr.Row(equal_height=True):
                 k = gr.Slider(1, 8, value=FIRST.k, step=1, label="directions k", elem_id="k", min_width=140)
                 button = gr.Button("Find directions", variant="primary", elem_id="find", min_width=160)
-        with gr.Column(scale=6, min_width=330):
+        with gr.Column(scale=6, min_width=330, elem_id="slide"):
             film = Filmstrip(_slides(shipped, FIRST) if shipped else None, elem_id="film")
             fields = {"model": bar.model, "image": bar.image, "t": bar.t, "region": picker, "k": k, "at": at, "first": first}
             sliding = Action(EditAll, fields, lambda r, q: [_slides(r, q)], [film], answer=False)

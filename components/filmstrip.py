@@ -116,8 +116,8 @@ class Filmstrip(gr.HTML):
         return Position(key, index, strengths)
 
     def postprocess(self, value: Slides | None) -> dict[str, Any] | None:
-        """An update of the property `shown`. ValueError where it would be unsafe, inconsistent or too large to send."""
-        return None if value is None else {"__type__": "update", "props": {"shown": _wire(value)}}
+        """None changes nothing. An update of the property `shown`. ValueError where it would be unsafe, inconsistent or too large to send."""
+        return {"__type__": "update"} | ({} if value is None else {"props": {"shown": _wire(value)}})
 
     def api_info(self) -> dict[str, Any]:
         """The position travels as an object of key, index and strengths."""

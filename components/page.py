@@ -10,6 +10,7 @@ that it names, selects that tab and runs it.
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from html import escape
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
@@ -17,7 +18,7 @@ from urllib.parse import urlencode
 import gradio as gr
 
 from backend.request import BadInput, Request
-from components.action import Action
+from components.action import Action, unchanged
 
 _FOLDER = Path(__file__).parent
 
@@ -63,6 +64,7 @@ def build(models: Sequence[tuple[str, str]], tabs: Sequence[Tab], *, model: str,
                 gr.Textbox(image, label="picture", elem_id="image", max_lines=1, max_length=80, scale=3, min_width=200),
                 gr.Slider(0.02, 0.98, value=t, step=0.01, label="noise level t", elem_id="t", scale=4, min_width=240),
             )
+        notice = gr.HTML(elem_id="notice", visible=False)
         actions: dict[Action, str] = {}
         with gr.Tabs(elem_id="tabs") as strip:
             for tab in tabs:
@@ -70,7 +72,7 @@ def build(models: Sequence[tuple[str, str]], tabs: Sequence[Tab], *, model: str,
                     actions |= dict.fromkeys(tab.build(bar), tab.name)
                     explanation(tab.name)
         gr.HTML(_FOOTER, elem_id="footer")
-        _open_links(blocks, strip, actions)
+        _open_links(blocks, notice, strip, actions)
     return blocks
 
 
@@ -94,25 +96,22 @@ def opened(query: str, actions: dict[Action, str]) -> tuple[Action | None, dict[
     raise BadInput("This link belongs to an action that this page does not have.")
 
 
-def _open_links(blocks: gr.Blocks, strip: gr.Tabs, actions: dict[Action, str]) -> None:
+def _open_links(blocks: gr.Blocks, notice: gr.HTML, strip: gr.Tabs, actions: dict[Action, str]) -> None:
     """Reads the address once, when the page is loaded. A bad link is a sentence; the page opens as usual."""
-    components = list(dict.fromkeys(c for action in actions for c in action.inputs.values()))
+    components = [notice, strip, *dict.fromkeys(c for action in actions for c in action.inputs.values())]
+    lines = [action.line for action in actions]  # last: they start the run, so everything else must be in place
 
-    def read(http: gr.Request) -> dict[Any, Any]:
+    def read(http: gr.Request) -> list[Any]:
         ours = {name: value for name, value in http.query_params.items() if not name.startswith("__")}
         try:
             action, values = opened(urlencode(ours), actions)
         except BadInput as error:
-            gr.Warning(str(error), title="The link could not be opened")
-            return {strip: gr.skip()}
-        if action is None:
-            return {strip: gr.skip()}
-        return values | {strip: gr.Tabs(selected=actions[action]), action.opened: 1}
+            action, values = None, {notice: gr.HTML(f"<p role='alert'>{escape(str(error))}</p>", visible=True)}
+        if action is not None:
+            values |= {strip: gr.Tabs(selected=actions[action]), action.line: {"state": "open"}}
+        return [values.get(component, unchanged(component)) for component in [*components, *lines]]
 
-    blocks.load(
-        read, None, [strip, *components, *(action.opened for action in actions)], show_progress="hidden", queue=False,
-        api_visibility="private",
-    )  # fmt: skip
+    blocks.load(read, None, [*components, *lines], show_progress="hidden", queue=False, api_visibility="private")
 
 
 def theme() -> gr.themes.Base:

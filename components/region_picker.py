@@ -105,10 +105,10 @@ class RegionPicker(gr.HTML):
         return payload
 
     def postprocess(self, value: Shown | None) -> dict[str, Any] | None:
-        """An update of the property `shown`, and of the value where the region is set from here. ValueError where it would
+        """None changes nothing. An update of the property `shown`, and of the value where the region is set from here. ValueError where it would
         be unsafe or too large to send."""
         if value is None:
-            return None
+            return {"__type__": "update"}
         update = {"__type__": "update", "props": {"shown": _wire(value)}}
         return update | {"value": value.region} if value.pick or value.image is not None else update
 

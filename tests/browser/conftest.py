@@ -58,7 +58,7 @@ def page(browser: "sync_api.Browser", viewport: dict[str, int]) -> Iterator["syn
     """A fresh page that must stay silent and local until the test ends."""
     context = browser.new_context(viewport=viewport, has_touch=viewport["width"] < 600)
     page = context.new_page()
-    page.set_default_timeout(10_000)
+    page.set_default_timeout(30_000)
     noise: list[str] = []
     strangers: list[str] = []
 

@@ -13,7 +13,8 @@ _spec = importlib.util.spec_from_file_location("component_demo", Path(__file__).
 demo = importlib.util.module_from_spec(_spec)
 _spec.loader.exec_module(demo)
 
-PICKER, FILM = "document.querySelector('#picker .picker').__state", "document.querySelector('#film .film').__state"
+PICKER = "(document.querySelector('#picker .picker')?.__state ?? {})"
+FILM = "(document.querySelector('#film .film')?.__state ?? {})"
 DESK, PHONE = {"width": 1440, "height": 1400}, {"width": 390, "height": 1800}
 everywhere = pytest.mark.parametrize("viewport", [DESK, PHONE], ids=["desk", "phone"], indirect=True)
 
@@ -28,7 +29,7 @@ def ready(page, address):
     demo.heard.clear()
     demo.gate.set()
     page.goto(address)
-    page.wait_for_function(f"document.querySelector('#picker .picker')?.__state?.picture && {FILM}?.rows.length == 4")
+    page.wait_for_function(f"{PICKER}.picture && {FILM}.rows?.length == 4")
     yield page
     demo.gate.set()
 
@@ -84,7 +85,7 @@ def test_touch_picks_where_it_taps(browser, address):
     context = browser.new_context(viewport=PHONE, has_touch=True)
     phone = context.new_page()
     phone.goto(address)
-    phone.wait_for_function("document.querySelector('#picker .picker')?.__state?.picture")
+    phone.wait_for_function(f"{PICKER}.picture")
     phone.touchscreen.tap(*spot(phone, 10.5, 60.5))
     assert settled(phone, "click").startswith("click:10,60,")
     context.close()

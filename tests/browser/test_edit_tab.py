@@ -1,0 +1,195 @@
+"""The edit tab as a person uses it: the real app, the embedded model, a real Chromium."""
+
+import io
+import re
+
+import pytest
+from PIL import Image
+
+import app
+from components.page import LAUNCH
+
+PHONE = {"width": 390, "height": 1800}
+FILM = "(document.querySelector('#film .film')?.__state ?? {rows: []})"
+PICKER = "(document.querySelector('#picker .picker')?.__state ?? {})"
+QUICK = 120_000  # ms; generous, since a test machine may be busy
+
+
+def line(where: str) -> str:
+    return f"(document.querySelector('#{where} .status-line .line')?.__state ?? {{}})"
+
+
+@pytest.fixture(scope="module")
+def address(server):
+    return server(app.build(), mcp_server=True, **LAUNCH)
+
+
+@pytest.fixture
+def tab(page, address):
+    open_tab(page, address)
+    return page
+
+
+def open_tab(page, address) -> None:
+    page.set_default_timeout(QUICK)
+    page.goto(address)
+    page.wait_for_function(f"{FILM}.status === 'exact' && {PICKER}.picture && {PICKER}.mask")
+
+
+def part(page, name: str) -> None:
+    page.get_by_role("button", name=name, exact=True).click()
+    page.wait_for_function(f"{PICKER}.region === 'part:{name}' && {PICKER}.mask && !{PICKER}.pending")
+
+
+def find_directions(page) -> None:
+    """Presses the button and waits for new directions, all strips drawn exactly."""
+    before = page.evaluate(f"{FILM}.key")
+    page.locator("#find").click()
+    page.wait_for_function(f"{FILM}.key !== {before!r}")
+    page.wait_for_function(f"{line('slide')}.state === 'done'")
+
+
+def choose(page, number: int) -> None:
+    before = page.evaluate(f"{PICKER}.image")
+    page.locator("#gallery button.thumbnail-item").nth(number).click()
+    page.wait_for_function(f"{PICKER}.image !== {before!r} && {line('sources')}.state === 'done'")
+
+
+def png(picture: Image.Image) -> dict:
+    file = io.BytesIO()
+    picture.save(file, "PNG")
+    return {"name": "mine.png", "mimeType": "image/png", "buffer": file.getvalue()}
+
+
+@pytest.mark.parametrize("viewport", [{"width": 1440, "height": 1400}, PHONE], ids=["desk", "phone"], indirect=True)
+def test_the_first_paint_is_a_finished_edit_whose_sliders_move(tab, viewport, shots):
+    assert tab.evaluate(f"{FILM}.rows.length") == 5
+    assert tab.evaluate(f"{PICKER}.region") == "part:mouth"
+    assert tab.evaluate("document.documentElement.scrollWidth") <= viewport["width"]
+    drawn = tab.evaluate(f"{FILM}.drawn")
+    tab.locator("#film input[type=range]").first.focus()
+    for _ in range(3):
+        tab.keyboard.press("ArrowRight")
+    tab.wait_for_function(f"{FILM}.drawn > {drawn}")
+    assert "mouth" in tab.locator("#film .what").inner_text()
+    if shots:
+        tab.screenshot(path=shots / f"edit_{viewport['width']}.png", full_page=True)
+
+
+def test_point_find_slide_compose_and_reopen(tab, browser, address):
+    choose(tab, 7)
+    canvas = tab.locator("#picker canvas")
+    box = canvas.bounding_box()
+    canvas.click(position={"x": box["width"] / 2, "y": box["height"] * 0.12})  # the top of the head
+    tab.wait_for_function(f"{PICKER}.region.startsWith('click:') && {PICKER}.mask && !{PICKER}.pending")
+    assert 20 < tab.evaluate(f"{PICKER}.area") < 4000
+    find_directions(tab)
+
+    tab.locator("#film input[type=range]").first.focus()
+    for _ in range(3):
+        tab.keyboard.press("ArrowRight")
+    tab.wait_for_function(f"{line('slide')}.query?.includes('at=')")  # the other strips follow the composed face
+    tab.wait_for_function(f"{line('slide')}.state === 'done'")
+    link, key = tab.evaluate("location.href"), tab.evaluate(f"{FILM}.key")
+    assert "do=EditAll" in link and "gallery:7" in link
+
+    again = browser.new_context().new_page()
+    again.set_default_timeout(QUICK)
+    again.goto(link)
+    again.wait_for_function(f"{FILM}.key === {key!r} && {line('slide')}.state === 'done'")
+    assert again.evaluate(f"{line('slide')}.query") == tab.evaluate(f"{line('slide')}.query")
+    again.context.close()
+
+
+def test_copied_python_names_what_is_shown(tab):
+    part(tab, "hair")
+    find_directions(tab)
+    code = tab.evaluate(f"{line('slide')}.python")
+    assert "EditAll(" in code and 'region="part:hair"' in code
+    compile(code, "copied", "exec")
+
+
+def test_a_picture_of_another_kind_is_shown_with_a_warning_and_a_bad_file_with_a_sentence(tab):
+    noise = Image.effect_noise((200, 150), 90).convert("RGB")
+    before = tab.evaluate(f"{PICKER}.image")
+    tab.locator("#upload input[type=file], input#upload, #own input[type=file]").first.set_input_files(png(noise))
+    tab.wait_for_function(f"{PICKER}.image !== {before!r}")
+    tab.get_by_text("not of the kind that the model knows").wait_for()
+    shown = tab.evaluate(f"{PICKER}.image")
+    broken = {"name": "broken.png", "mimeType": "image/png", "buffer": b"not a picture"}
+    tab.locator("#upload input[type=file], input#upload, #own input[type=file]").first.set_input_files(broken)
+    tab.get_by_text("cannot be read as a picture").wait_for()
+    assert tab.evaluate(f"{PICKER}.image") == shown  # nothing was lost
+    part(tab, "hair")
+
+
+def test_an_unknown_picture_is_a_sentence_and_the_page_goes_on(tab):
+    tab.locator("#image textarea, #image input").fill("gallery:99")
+    tab.locator("#image textarea, #image input").press("Enter")
+    tab.wait_for_function(f"{line('sources')}.state === 'failed'")
+    assert "gallery" in tab.locator("#sources .words").inner_text()
+    choose(tab, 4)
+
+
+def test_drawing_from_noise_shows_another_face(tab):
+    before = tab.evaluate(f"{PICKER}.image")
+    tab.locator("#seed input").fill("11")
+    tab.locator("#draw").click()
+    tab.wait_for_function(f"{PICKER}.image !== {before!r} && {line('sources')}.state === 'done'")
+    assert tab.locator("#image textarea, #image input").input_value() == "sample:11:happy"
+
+
+def test_files_are_saved_and_directions_read_back(tab, tmp_path):
+    for kind, magic in (("gif", b"GIF8"), ("png", b"\x89PNG"), ("safetensors", None)):
+        with tab.expect_download() as download:
+            tab.locator(f"#save-{kind}").click()
+        path = tmp_path / f"saved.{kind}"
+        download.value.save_as(path)
+        assert magic is None or path.read_bytes().startswith(magic)
+    choose(tab, 3)
+    tab.locator("#given input[type=file], input#given, #files input[type=file]").first.set_input_files(path)
+    tab.wait_for_function(f"{FILM}.rows.length === 1 && {FILM}.status === 'exact'")
+    forged = bytearray(path.read_bytes())
+    forged[-1] ^= 1
+    tab.locator("#given input[type=file], input#given, #files input[type=file]").first.set_input_files(
+        {"name": "forged.safetensors", "mimeType": "application/octet-stream", "buffer": bytes(forged)}
+    )
+    tab.get_by_text(re.compile("damaged, or was changed")).first.wait_for()
+
+
+def test_cancel_leaves_what_was_there(tab):
+    part(tab, "eyes")
+    key = tab.evaluate(f"{FILM}.key")
+    tab.locator("#find").click()
+    tab.wait_for_function(f"{line('slide')}.state === 'running' && {line('slide')}.done > 0")
+    tab.locator("#slide").get_by_role("button", name="Cancel").click()
+    tab.wait_for_function(f"{line('slide')}.state === 'cancelled'")
+    assert tab.evaluate(f"{FILM}.key") == key or tab.evaluate(f"{FILM}.rows.length") > 0
+    find_directions(tab)
+
+
+def test_the_closed_form_model_works_too(tab):
+    before = tab.evaluate(f"{PICKER}.image")
+    tab.locator("#model input").click()
+    tab.get_by_role("option", name=re.compile("Gaussian")).click()
+    tab.wait_for_function(f"{PICKER}.image !== {before!r} && {line('sources')}.state === 'done'")
+    canvas = tab.locator("#picker canvas")
+    box = canvas.bounding_box()
+    canvas.click(position={"x": box["width"] / 2, "y": box["height"] / 2})
+    tab.wait_for_function(f"{PICKER}.region.startsWith('click:') && {PICKER}.mask && !{PICKER}.pending")
+    find_directions(tab)
+
+
+def test_two_people_never_see_each_others_work(tab, browser, address):
+    other = browser.new_context(viewport={"width": 1440, "height": 1400}).new_page()
+    open_tab(other, address)
+    choose(tab, 2)
+    choose(other, 9)
+    part(tab, "hair")
+    part(other, "mouth")
+    tab.locator("#find").click()
+    other.locator("#find").click()
+    for page, words in ((tab, "gallery:2"), (other, "gallery:9")):
+        page.wait_for_function(f"{line('slide')}.state === 'done' && {line('slide')}.query.includes('{words}')")
+    assert tab.evaluate(f"{FILM}.key") != other.evaluate(f"{FILM}.key")
+    other.context.close()
