@@ -35,7 +35,7 @@ def train(tmp_path, monkeypatch):
 def test_it_saves_weights_and_says_how_they_were_made(train, tmp_path):
     made = train("--seed", "5")
     assert made["plan"]["seed"] == 5 and made["plan"]["steps"] == 120
-    assert made["command"].startswith("python -m backend.training tiny --threads 1")
+    assert made["command"] == "python -m backend.training tiny --steps 120 --seed 5"
     assert {"hardware", "seconds", "date", "torch"} <= made.keys()
     assert set(load_file(tmp_path / "weights" / "tiny" / "model.safetensors")) == set(
         tiny_run.network().state_dict()
