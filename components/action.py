@@ -55,6 +55,7 @@ class StatusLine(gr.HTML):
             elem_classes="status-line",
             render=render,
         )
+        self.value = None
 
     def postprocess(self, value: Mapping[str, Any] | None) -> dict[str, Any]:
         """None changes nothing."""

@@ -101,6 +101,7 @@ class Filmstrip(gr.HTML):
             render=render,
             shown=_wire(value or Slides()),
         )
+        self.value = None
 
     def preprocess(self, payload: Any) -> Position:
         """A Position. gr.Error for anything that this page cannot have sent."""

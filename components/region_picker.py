@@ -93,6 +93,7 @@ class RegionPicker(gr.HTML):
             render=render,
             shown=_wire(value or Shown()),
         )
+        self.value = value.region if value else ""
 
     def preprocess(self, payload: Any) -> str:
         """The region string. gr.Error for anything that this page cannot have sent; the region itself is read by backend."""
