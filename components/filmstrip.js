@@ -123,7 +123,8 @@ const later = () => (planned ||= requestAnimationFrame(() => {
 // ---- rows
 function report() {
   const row = S.rows[S.active];
-  find(".what").textContent = row ? row.strip.title + "  " + signed(strength(row)) : "";
+  find(".what").textContent = row ? row.strip.title : "";
+  find(".strength").textContent = row ? signed(strength(row)) : "";
   find(".state").textContent = S.status;
   root.dataset.status = S.status;
   find(".undo").disabled = !S.history.length;

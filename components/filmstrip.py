@@ -31,11 +31,13 @@ _HTML = """
       <canvas tabindex="0" role="img" aria-label="Edited picture. Hold the space bar or press on it to see the original."></canvas>
       <p class="empty">Directions appear here</p>
     </div>
-    <div class="readout"><span class="what"></span><span class="state" role="status"></span></div>
-    <div class="bar">
-      <button type="button" class="compare">Hold to compare</button>
-      <button type="button" class="undo" disabled>Undo</button>
-      <button type="button" class="reset" disabled>Reset all</button>
+    <div class="panel">
+      <div class="readout"><span class="what"></span><span class="strength"></span><span class="state" role="status"></span></div>
+      <div class="bar">
+        <button type="button" class="compare">Hold to compare</button>
+        <button type="button" class="undo" disabled>Undo</button>
+        <button type="button" class="reset" disabled>Reset all</button>
+      </div>
     </div>
   </div>
   <div class="rows"></div>

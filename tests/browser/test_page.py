@@ -1,5 +1,7 @@
 """The page, an action on it, and links, in a real Chromium over a request that needs no model."""
 
+import base64
+import io
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -7,6 +9,7 @@ from typing import Any
 
 import gradio as gr
 import pytest
+from PIL import Image
 
 from backend.request import Progress, Request, option, require
 from components.action import Action
@@ -16,9 +19,9 @@ from components.region_picker import RegionPicker, Shown
 DESK, PHONE = {"width": 1440, "height": 1000}, {"width": 390, "height": 1400}
 LINE = "(document.querySelector('.status-line .line')?.__state ?? {})"
 PICKER = "(document.querySelector('#picker .picker')?.__state ?? {})"
-PIXELS = (  # 8x8 grey PNG
-    "data:image/png;base64,iVBORw0KGgoAAAANSUhEUgAAAAgAAAAICAAAAADhZOFXAAAADElEQVR4nGNoYKArAABB/ABBoV7w6AAAAABJRU5ErkJggg=="
-)
+_file = io.BytesIO()
+Image.linear_gradient("L").resize((8, 8)).save(_file, "PNG")
+PIXELS = "data:image/png;base64," + base64.b64encode(_file.getvalue()).decode()
 step = threading.Semaphore(0)  # the test hands out the steps of a slow count
 counted: list[tuple[str, int]] = []
 
