@@ -1,1 +1,1 @@
-"""What a person sees: the only room that imports gradio or plotly. No mathematics here; every number comes from backend."""
+"""What a person sees: the only room that imports gradio or plotly. Every number comes from backend."""

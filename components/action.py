@@ -1,12 +1,13 @@
-"""One request in a browser: the button that runs it, a moving progress line, cancel, an error sentence, the link, the Python
-line, and the typed endpoint of the same name. All of it follows from the Request class; a tab gives only where the field
+"""One request in a browser: the button that runs it, a moving progress line, cancel, an error sentence, the link,
+the Python line, and the typed endpoint. All of it follows from the Request class; a tab says only where the field
 values come from and where the result goes:
 
-    find = Action(FindDirections, {"model": bar.model, "image": bar.image, "region": picker, "k": k}, show, [slides])
+    fields = {"model": bar.model, "image": bar.image, "region": picker, "k": k}
+    find = Action(FindDirections, fields, show, [slides])
     find.on(button.click)
 
-Results and progress come from backend.inference.run.run, which refuses bad input before it computes anything. A failure is a
-sentence in the line; the outputs keep what they show.
+Results and progress come from backend.inference.run.run, which refuses bad input before it computes anything. A
+failure is a sentence in the line; the outputs keep what they show.
 """
 
 import base64
@@ -17,7 +18,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, get_args, get_origin, get_type_hints
+from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 import gradio as gr
 import torch
@@ -35,16 +36,22 @@ _HTML = """
 <div class="line" data-state="idle">
   <div class="track"><i></i></div>
   <span class="words" role="status" aria-live="polite"></span>
-  <span class="keys"><button type="button" class="cancel">Cancel</button><button type="button" class="link">Copy link</button>
-  <button type="button" class="python">Copy as Python</button></span>
+  <span class="keys">
+    <button type="button" class="cancel">Cancel</button>
+    <button type="button" class="link">Copy link</button>
+    <button type="button" class="python">Copy as Python</button>
+  </span>
 </div>
 """
 
 
 class StatusLine(gr.HTML):
-    """One line that says how a request is doing. Value in: a mapping with `state` (idle, running, done, failed, cancelled)
-    and what belongs to it: words, done, total, query, why_no_link, python. Events: `stop`, by the Cancel button; `submit`,
-    which follows the state "open", once the components of an opened link are filled."""
+    """One line that says how a request is doing.
+
+    Value in: a mapping with `state` (idle, running, done, failed, cancelled) and what belongs to it: words, done,
+    total, query, why_no_link, python, linked; None leaves it as it is. Events: `stop`, by the Cancel button;
+    `submit`, which answers the state "open" once the components of an opened link are filled.
+    """
 
     def __init__(self, *, render: bool = True):
         super().__init__(
@@ -58,7 +65,7 @@ class StatusLine(gr.HTML):
         self.value = None
 
     def postprocess(self, value: Mapping[str, Any] | None) -> dict[str, Any]:
-        """None changes nothing."""
+        """An update of the value, or of nothing."""
         return {"__type__": "update"} | ({} if value is None else {"value": dict(value)})
 
 
@@ -67,12 +74,12 @@ class Action:
 
     Args:
         request: the Request class; its name gives the endpoint's (FindDirections -> /directions).
-        inputs: field name -> component; fields that are left out keep their defaults. With `read`, any names will do.
-        show: (result, request) -> the values of `outputs`, in order. Called for every result that the run yields, so an
-            early one may be partial; `unchanged(component)` leaves one alone.
+        inputs: field name -> component; fields left out keep their defaults. With `read`, any names will do.
+        show: (result, request) -> the values of `outputs`, in order. Called for every result that the run yields,
+            so an early one may be partial; `unchanged(component)` leaves one as it is.
         outputs: the components that show it.
         read: {input name: component's value} -> {field: value}, where they differ.
-        answer: result -> JSON for the endpoint; None gives `plain`. False makes no endpoint.
+        answer: result -> JSON for the endpoint; False makes no endpoint.
         name: of the endpoint, where the last word of the class name is not it.
         linked: whether the address bar follows this action.
         gateway: request -> events; the real one by default.
@@ -86,7 +93,7 @@ class Action:
         outputs: Sequence[gr.components.Component],
         *,
         read: Callable[[dict[str, Any]], dict[str, Any]] = lambda values: values,
-        answer: Callable[[Any], Any] | None | bool = None,
+        answer: Callable[[Any], Any] | Literal[False] | None = None,
         name: str | None = None,
         linked: bool = True,
         gateway: Callable[[Request], Iterator[Any]] | None = None,
@@ -94,7 +101,8 @@ class Action:
         self.request, self.inputs, self.show, self.outputs = request, dict(inputs), show, list(outputs)
         self.read, self.linked, self.gateway = read, linked, gateway or _gateway
         self.line = StatusLine()
-        self._running: dict[str, threading.Event] = {}  # session -> stop, so that a cancel also ends a step between yields
+        self._pickers = [c for c in self.outputs if isinstance(c, RegionPicker) and c in inputs.values()]
+        self._running: dict[str, threading.Event] = {}  # session -> stop: a cancel counts between yields too
         if answer is not False:
             function = endpoint(request, answer or plain, self.gateway, name)
             gr.api(function, api_name=function.__name__, concurrency_limit=LIMIT)
@@ -112,24 +120,27 @@ class Action:
             api_visibility="private",
             **options,
         )
-        self.line.stop(self._cancel, None, self.line, cancels=[run], queue=False, api_visibility="private")
+        stopped = [self.line, *self._pickers]
+        self.line.stop(
+            self._stop, self._pickers, stopped, cancels=[run], queue=False, api_visibility="private"
+        )
         return run
 
     def handle(self, http: gr.Request, *values: Any) -> Iterator[list[Any]]:
-        """The events of one run as values of [line, *outputs]. Never raises: what went wrong is a sentence in the line."""
+        """The events of one run as values of [line, *outputs]. What goes wrong is a sentence in the line."""
+        given = dict(zip(self.inputs, values, strict=True))
         same = [unchanged(component) for component in self.outputs]
         stop = self._running[http.session_hash] = threading.Event()
         began, told, events = time.monotonic(), -EVERY, iter(())
         yield [_line("running", "Starting"), *same]
         try:
-            request = self.request.parse(self.read(dict(zip(self.inputs, values, strict=True))))
+            request = self.request.parse(self.read(given))
             events = self.gateway(request)
             for event in events:
                 if stop.is_set():
                     return
                 if isinstance(event, Failed):
-                    yield [_line("failed", event.sentence), *same]
-                    return
+                    raise BadInput(event.sentence)
                 if not isinstance(event, Progress):
                     yield [_line("running", "Drawing"), *self.show(event, request)]
                 elif time.monotonic() - told >= EVERY:
@@ -138,26 +149,32 @@ class Action:
                     yield [_line("running", words, done=event.done, total=event.total), *same]
             yield [self._done(request, time.monotonic() - began), *same]
         except (BadInput, gr.Error) as error:
-            yield [_line("failed", str(getattr(error, "message", error))), *same]
+            yield [_line("failed", str(getattr(error, "message", error))), *self._given_up(values)]
         except Exception:
             logging.getLogger(__name__).exception("%s failed in the page", self.request.__name__)
-            yield [_line("failed", BROKEN), *same]
+            yield [_line("failed", BROKEN), *self._given_up(values)]
         finally:
             getattr(events, "close", lambda: None)()
             if self._running.get(http.session_hash) is stop:
                 del self._running[http.session_hash]
 
     def restore(self, request: Request) -> dict[gr.components.Component, Any]:
-        """What the input components must show so that running again makes this request. Inputs that are no fields stay."""
+        """What the inputs must show so that running again makes this request; inputs that are no fields stay."""
         fields = request.values()
-        values = {component: fields[name] for name, component in self.inputs.items() if name in fields}
-        return {c: Shown(region=v, pick=True) if isinstance(c, RegionPicker) else v for c, v in values.items()}
+        found = {component: fields[name] for name, component in self.inputs.items() if name in fields}
+        return {c: Shown(region=v, pick=True) if isinstance(c, RegionPicker) else v for c, v in found.items()}
 
-    def _cancel(self, http: gr.Request) -> dict[str, Any]:
+    def _given_up(self, values: Sequence[Any]) -> list[Any]:
+        """The outputs as they are, but a picker that waits for its mask learns that there is none."""
+        regions = dict(zip(self.inputs.values(), values, strict=True))
+        return [Shown(region=regions[c]) if c in self._pickers else unchanged(c) for c in self.outputs]
+
+    def _stop(self, http: gr.Request, *regions: str) -> list[Any] | dict[str, Any]:
         stop = self._running.get(http.session_hash)
         if stop is not None:
             stop.set()
-        return _line("cancelled", "Cancelled.")
+        line = _line("cancelled", "Cancelled.")
+        return [line, *(Shown(region=region) for region in regions)] if regions else line
 
     def _done(self, request: Request, seconds: float) -> dict[str, Any]:
         return _line(
@@ -171,7 +188,7 @@ class Action:
 
 
 def unchanged(component: gr.components.Component) -> Any:
-    """What a handler returns to leave a component as it is. gr.skip() would wipe the properties of a gr.HTML."""
+    """What a handler returns to leave a component as it is; gr.skip() would wipe a gr.HTML's properties."""
     return None if isinstance(component, RegionPicker | Filmstrip | StatusLine) else gr.skip()
 
 
@@ -181,9 +198,12 @@ def endpoint(
     gateway: Callable[[Request], Iterator[Any]],
     name: str | None = None,
 ) -> Callable[..., Iterator[dict]]:
-    """A typed generator for gr.api: a parameter a field with its default, the class docstring, and words for each parameter
-    from `backend.request.option`. It yields {"progress": {done, total, what}} on the way, so that a client's cancel takes
-    effect, and last the answer. Raises gr.Error with the sentence of a BadInput or Failed, which clients pass on."""
+    """A typed generator for gr.api: a parameter a field with its default, the docstring of the class, and words
+    for each parameter from `backend.request.option`.
+
+    It yields {"progress": {done, total, what}} on the way, so that a client's cancel takes effect, and last the
+    answer. It raises gr.Error with the sentence of a BadInput or Failed, which clients pass on.
+    """
 
     def call(*values: Any, **named: Any) -> Iterator[dict]:
         told, result = time.monotonic(), None
@@ -192,7 +212,7 @@ def endpoint(
             try:
                 for event in events:
                     if isinstance(event, Failed):
-                        raise gr.Error(event.sentence, print_exception=False)
+                        raise BadInput(event.sentence)
                     if not isinstance(event, Progress):
                         result = event
                     elif time.monotonic() - told >= EVERY:
@@ -204,27 +224,12 @@ def endpoint(
             raise gr.Error(str(error), print_exception=False) from None
         yield answer(result)
 
-    hints = get_type_hints(request)
-    fields = dataclasses.fields(request)
-    kinds = {f.name: list[get_args(hints[f.name])[0]] if get_origin(hints[f.name]) is tuple else hints[f.name] for f in fields}
-    defaults = {f.name: list(f.default) if isinstance(f.default, tuple) else f.default for f in fields}
-    missing = dataclasses.MISSING
-    signature = inspect.Signature(
-        [
-            inspect.Parameter(
-                name,
-                inspect.Parameter.POSITIONAL_OR_KEYWORD,
-                default=inspect.Parameter.empty if default is missing else default,
-                annotation=kinds[name],
-            )
-            for name, default in defaults.items()
-        ],
-        return_annotation=dict,
-    )
+    signature = _signature(request)
     call.__signature__ = signature
-    call.__annotations__ = kinds | {"return": dict}
-    call.__name__ = name or "".join(c if c.islower() else f" {c.lower()}" for c in request.__name__).split()[-1]
-    words = [f"    {f.name}: {f.metadata.get('words', f.name.replace('_', ' '))}" for f in fields]
+    call.__annotations__ = {p.name: p.annotation for p in signature.parameters.values()} | {"return": dict}
+    last_word = "".join(c if c.islower() else f" {c.lower()}" for c in request.__name__).split()[-1]
+    call.__name__ = name or last_word
+    words = [f"    {f.name}: {f.metadata.get('words', f.name)}" for f in dataclasses.fields(request)]
     call.__doc__ = "\n".join([inspect.getdoc(request) or "", "", "Args:", *words])
     return call
 
@@ -243,6 +248,20 @@ def plain(value: Any) -> Any:
     if isinstance(value, tuple | list):
         return [plain(v) for v in value]
     return value
+
+
+def _signature(request: type[Request]) -> inspect.Signature:
+    """The fields as parameters; gr.api knows lists, not tuples."""
+    hints, parameters = get_type_hints(request), []
+    for field in dataclasses.fields(request):
+        kind, default = hints[field.name], field.default
+        if get_origin(kind) is tuple:
+            kind, default = list[get_args(kind)[0]], list(default)
+        if default is dataclasses.MISSING:
+            default = inspect.Parameter.empty
+        keyword = inspect.Parameter.POSITIONAL_OR_KEYWORD
+        parameters.append(inspect.Parameter(field.name, keyword, default=default, annotation=kind))
+    return inspect.Signature(parameters, return_annotation=dict)
 
 
 def _gateway(request: Request) -> Iterator[Any]:

@@ -1,17 +1,18 @@
-"""Sliders over frames that are already in the browser: one big picture, one row for each of up to eight directions.
+"""Sliders over frames that are already in the browser: one big picture, a row for each of up to 8 directions.
 
-Python renders a *strip*, a row of frames at given strengths, once; from then on sliding swaps decoded frames in the browser
-and never asks Python. A strip shows its own direction with the other sliders held at `base`. When a slider comes to rest
-elsewhere, the other strips no longer fit: the browser then adds the differences of the strips it has and says "preview",
-until Python, which is told by the `input` event, sends strips for the new base. Frames may come in any order and more than
-once: what is missing is interpolated ("preview"), what is marked predicted is replaced when the exact frame arrives, and no
-slider moves while that happens.
+Python renders a *strip*, a row of frames at given strengths, once; from then on sliding swaps decoded frames in
+the browser and never asks Python. A strip shows its own direction with the other sliders held at `base`. When a
+slider comes to rest elsewhere, the other strips no longer fit: the browser then adds the differences of the
+strips it has and says "preview", until Python, which is told by the `input` event, sends strips for the new base.
 
-What Python shows travels as the property `shown`; the component's value is only ever written by the browser (see region_picker).
+Frames may come in any order and more than once: what is missing is interpolated ("preview"), what is marked
+predicted is replaced when the exact frame arrives, and no slider moves while that happens.
+
+What Python shows travels as the property `shown`; only the browser writes the value (region_picker says why).
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -28,11 +29,14 @@ _HTML = """
 <div class="film">
   <div class="screen">
     <div class="stage">
-      <canvas tabindex="0" role="img" aria-label="Edited picture. Hold the space bar or press on it to see the original."></canvas>
+      <canvas tabindex="0" role="img"
+        aria-label="Edited picture. Hold the space bar or press on it to see the original."></canvas>
       <p class="empty">Directions appear here</p>
     </div>
     <div class="panel">
-      <div class="readout"><span class="what"></span><span class="strength"></span><span class="state" role="status"></span></div>
+      <div class="readout">
+        <span class="what"></span><span class="strength"></span><span class="state" role="status"></span>
+      </div>
       <div class="bar">
         <button type="button" class="compare">Hold to compare</button>
         <button type="button" class="undo" disabled>Undo</button>
@@ -50,7 +54,7 @@ class Strip:
     """One direction.
 
     key: names these very frames (direction and base), so that the browser need not decode them twice.
-    strengths: increasing, one a frame, 0 among them; frames: data URIs, None where not rendered yet.
+    strengths: increasing, one a frame, 0 among them. frames: data URIs, None where not rendered yet.
     predicted: whether a frame is only a prediction, for all frames or one by one.
     base: strengths at which the other strips were held, in their order, own entry ignored; () = all 0.
     heat: data URI drawn over the picture on request (transparent where nothing moves), or "".
@@ -70,7 +74,8 @@ class Strip:
 
 @dataclass(frozen=True)
 class Slides:
-    """key: names the picture, region and noise level; a new key puts every slider at its `strength`. original: data URI."""
+    """key: names picture, region and noise level; a new key puts every slider at its `strength`.
+    original: data URI of what the picture is compared with."""
 
     key: str = ""
     original: str = ""
@@ -87,10 +92,10 @@ class Position:
 
 
 class Filmstrip(gr.HTML):
-    """Value in: Slides. Value out: Position.
+    """Value in: Slides, or None to leave everything as it is. Value out: Position.
 
-    Events: `input` when a slider has come to rest at another strength (also after Undo and Reset), `select` when another
-    row is taken up. Bind them with trigger_mode="always_last".
+    Events: `input` when a slider has come to rest at another strength (also after Undo and Reset), `select` when
+    another row is taken up. Bind them with trigger_mode="always_last".
     """
 
     def __init__(self, value: Slides | None = None, *, elem_id: str | None = None, render: bool = True):
@@ -112,14 +117,20 @@ class Filmstrip(gr.HTML):
         try:
             key, index = str(payload["key"])[:MAX_KEY], int(payload["index"])
             strengths = tuple(float(s) for s in payload["strengths"])
+            if not all(map(math.isfinite, strengths)) or len(strengths) > MAX_STRIPS:
+                raise ValueError("not strengths")
+            if not 0 <= index < max(1, len(strengths)):
+                raise ValueError("not one of the strips")
         except (TypeError, KeyError, ValueError, AttributeError, OverflowError):
             raise gr.Error("The slider positions could not be read.") from None
-        if not (len(strengths) <= MAX_STRIPS and all(map(math.isfinite, strengths)) and 0 <= index < max(1, len(strengths))):
-            raise gr.Error("The slider positions could not be read.")
         return Position(key, index, strengths)
 
-    def postprocess(self, value: Slides | None) -> dict[str, Any] | None:
-        """None changes nothing. An update of the property `shown`. ValueError where it would be unsafe, inconsistent or too large to send."""
+    def postprocess(self, value: Slides | None) -> dict[str, Any]:
+        """An update of the property `shown`.
+
+        Raises:
+            ValueError: where it would be unsafe, inconsistent or too large to send.
+        """
         return {"__type__": "update"} | ({} if value is None else {"props": {"shown": _wire(value)}})
 
     def api_info(self) -> dict[str, Any]:
@@ -141,15 +152,15 @@ def _wire(slides: Slides) -> dict[str, Any]:
 
 
 def _wire_strip(strip: Strip, k: int) -> dict[str, Any]:
-    """One strip as JSON, checked. ValueError where its lists do not fit together."""
+    """One of k strips as JSON, checked. ValueError where its lists do not fit together."""
     n = len(strip.strengths)
     if not 1 <= n <= MAX_FRAMES or len(strip.frames) != n:
         raise ValueError(f"a strip has 1 to {MAX_FRAMES} frames and as many strengths")
     if list(strip.strengths) != sorted(set(strip.strengths)) or 0 not in strip.strengths:
         raise ValueError("strengths must increase and contain 0")
-    predicted = [bool(strip.predicted)] * n if isinstance(strip.predicted, int) else [bool(p) for p in strip.predicted]
+    predicted = [strip.predicted] * n if isinstance(strip.predicted, bool) else list(strip.predicted)
     base = [float(b) for b in strip.base] or [0.0] * k
     if len(predicted) != n or len(base) != k:
         raise ValueError("predicted needs an entry a frame, base an entry a strip")
-    lists: Mapping[str, Any] = {"strengths": list(strip.strengths), "frames": list(strip.frames)}
+    lists = {"strengths": list(strip.strengths), "frames": list(strip.frames)}
     return asdict(strip) | lists | {"predicted": predicted, "base": base}

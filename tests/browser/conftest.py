@@ -1,4 +1,5 @@
-"""A real Chromium on a real server. Every test fails on a console error and on any request that leaves this machine."""
+"""A real Chromium on a real server. Every test fails on a console error and on any request that leaves this
+machine."""
 
 import os
 import shutil
@@ -14,10 +15,15 @@ sync_api = pytest.importorskip("playwright.sync_api")
 
 LOCAL_HOSTS = {"127.0.0.1", "localhost"}
 LOCAL_SCHEMES = {"data", "blob", "about"}
-QUIET_CHROMIUM = (
-    "--no-sandbox --disable-dev-shm-usage --disable-gpu --disable-background-networking --disable-component-update "
-    "--disable-sync --no-first-run"
-).split()
+QUIET_CHROMIUM = [
+    "--no-sandbox",
+    "--disable-dev-shm-usage",
+    "--disable-gpu",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--no-first-run",
+]
 
 
 @pytest.fixture(scope="session")
@@ -32,12 +38,18 @@ def browser() -> Iterator["sync_api.Browser"]:
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., str]]:
-    """server(blocks, **launch_options) -> address. Everything launched is closed when the module's tests are done."""
+    """server(blocks, **launch_options) -> address. Everything launched is closed when the module's tests are
+    done."""
     os.environ["GRADIO_TEMP_DIR"] = str(tmp_path_factory.mktemp("gradio"))
     launched = []
 
     def launch(blocks, **options) -> str:
-        options = {"prevent_thread_lock": True, "quiet": True, "ssr_mode": False, "server_name": "127.0.0.1"} | options
+        options = {
+            "prevent_thread_lock": True,
+            "quiet": True,
+            "ssr_mode": False,
+            "server_name": "127.0.0.1",
+        } | options
         _, url, _ = blocks.launch(**options)
         launched.append(blocks)
         return url
@@ -49,7 +61,8 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., s
 
 @pytest.fixture(params=[{"width": 1440, "height": 1400}], ids=["desk"])
 def viewport(request: pytest.FixtureRequest) -> dict[str, int]:
-    """Size of the window in CSS pixels; parametrize it indirectly for a telephone. Tall, so that nothing needs scrolling."""
+    """Size of the window in CSS pixels; parametrize it indirectly for a telephone. Tall, so that nothing
+    needs scrolling."""
     return request.param
 
 

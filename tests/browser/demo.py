@@ -1,7 +1,8 @@
-"""A page with the two components and no model: drawn faces whose mouth, brows, eyes and hair are known functions.
+"""A page with the two components and no model: drawn faces whose mouth, brows, eyes and hair are known
+functions.
 
-Every click is answered by the same colour, every slider by drawing the face anew, so a test can say exactly which pixels must
-be on the screen. `gate` holds answers back until the test lets them go.
+Every click is answered by the same colour, every slider by drawing the face anew, so a test can say exactly
+which pixels must be on the screen. `gate` holds answers back until the test lets them go.
 """
 
 import base64
@@ -26,7 +27,9 @@ gate.set()
 heard: list = []  # what Python was told, in order
 
 
-def face(mouth: float = 0.3, brow: float = 0.0, gaze: float = 0.0, hair: float = 0.0, shirt: float = 0.0) -> np.ndarray:
+def face(
+    mouth: float = 0.3, brow: float = 0.0, gaze: float = 0.0, hair: float = 0.0, shirt: float = 0.0
+) -> np.ndarray:
     """(64, 64, 3) uint8. Each factor moves one part smoothly."""
     y, x = np.mgrid[0:SIZE, 0:SIZE] + 0.5
     picture = np.empty((SIZE, SIZE, 3))
@@ -47,8 +50,13 @@ def face(mouth: float = 0.3, brow: float = 0.0, gaze: float = 0.0, hair: float =
         eye = 32 + side * 6.5
         lay(oval(eye, 30, 3.6, 2.4), (250, 250, 250))
         lay(oval(eye + 1.5 * gaze, 30, 1.6, 1.8), (50, 110, 160))
-        lay(np.maximum(abs(y - (24.5 - 1.5 * brow) - 0.04 * (x - eye) ** 2) - 0.8, abs(x - eye) - 4), (70, 40, 28))
-    lay(np.maximum(abs(y - 43 + mouth * (0.08 * (x - 32) ** 2 - 1.5)) - 1.1, abs(x - 32) - 6.5), (170, 40, 60))
+        lay(
+            np.maximum(abs(y - (24.5 - 1.5 * brow) - 0.04 * (x - eye) ** 2) - 0.8, abs(x - eye) - 4),
+            (70, 40, 28),
+        )
+    lay(
+        np.maximum(abs(y - 43 + mouth * (0.08 * (x - 32) ** 2 - 1.5)) - 1.1, abs(x - 32) - 6.5), (170, 40, 60)
+    )
     return picture.round().astype(np.uint8)
 
 
@@ -77,9 +85,12 @@ def mask_of(region: str, picture: np.ndarray) -> np.ndarray | None:
     if kind == "rle":
         runs = np.array(rest.split(":")[1].split(","), int)
         return np.repeat(np.arange(len(runs)) % 2 == 1, runs).reshape(SIZE, SIZE)
-    x, y, tolerance = {"hair": (32, 8, 0.4), "face": (32, 38, 0.2), "eyes": (25, 30, 0.3), "mouth": (32, 44, 0.3)}.get(
-        rest, (2, 2, 0.2)
-    )
+    x, y, tolerance = {
+        "hair": (32, 8, 0.4),
+        "face": (32, 38, 0.2),
+        "eyes": (25, 30, 0.3),
+        "mouth": (32, 44, 0.3),
+    }.get(rest, (2, 2, 0.2))
     if kind == "click":
         x, y, tolerance, _ = (float(n) for n in rest.split(","))
     away = np.linalg.norm(picture.astype(float) - picture[int(y), int(x)], axis=-1)
@@ -87,7 +98,8 @@ def mask_of(region: str, picture: np.ndarray) -> np.ndarray | None:
 
 
 def slides(position: Position | None = None, *, exact: int = len(STRENGTHS), key: str = "first") -> Slides:
-    """Strips at the given position; frames beyond the first `exact` from the middle are predicted (drawn without the shirt)."""
+    """Strips at the given position; frames beyond the first `exact` from the middle are predicted (drawn
+    without the shirt)."""
     at = position.strengths if position and position.strengths else (0.0,) * len(NAMES)
     fields = ("mouth", "brow", "gaze", "hair")
     strips = []
@@ -96,7 +108,8 @@ def slides(position: Position | None = None, *, exact: int = len(STRENGTHS), key
         good = set(order[:exact])
         base = dict(zip(fields, at, strict=True))
         frames = [
-            uri(face(**(base | {fields[i]: s}), shirt=0.0 if j in good else 1.0)) for j, s in enumerate(STRENGTHS)
+            uri(face(**(base | {fields[i]: s}), shirt=0.0 if j in good else 1.0))
+            for j, s in enumerate(STRENGTHS)
         ]
         heat = np.zeros((SIZE, SIZE, 4), np.uint8)
         heat[..., :3] = (240, 136, 62)
@@ -136,7 +149,12 @@ def build(css: str = "") -> gr.Blocks:
         quiet = {"show_progress": "hidden", "trigger_mode": "always_last"}
         picker.input(answer, picker, [picker, said], **quiet)
         another.click(lambda: Shown(uri(face(-0.8, 1, 1, 1)), PARTS[:2]), None, picker, **quiet)
-        link.click(lambda: Shown(region="box:8,40,56,60", overlay=rle(mask_of("box:8,40,56,60", first)), pick=True), None, picker, **quiet)
+        link.click(
+            lambda: Shown(region="box:8,40,56,60", overlay=rle(mask_of("box:8,40,56,60", first)), pick=True),
+            None,
+            picker,
+            **quiet,
+        )
 
         def rest(position: Position) -> Iterator[tuple[Slides, str]]:
             heard.append(position)

@@ -70,7 +70,7 @@ def tab(bar) -> list[Action]:
 @pytest.fixture(scope="module")
 def address(server):
     models = [("Small model", "small"), ("Large model", "large")]
-    other = Tab("spectrum", "Spectrum", lambda bar: [gr.Markdown("Nothing here yet.")] and [])
+    other = Tab("spectrum", "Spectrum", lambda bar: [])
     blocks = build(models, [other, Tab("edit", "Edit", tab)], model="small", image="gallery:1", t=0.5)
     return server(blocks, **LAUNCH)
 
@@ -178,7 +178,9 @@ def test_link_and_python_are_copied(browser, address):
     page.goto(address + "?v=1&do=CountSteps&n=4")
     page.wait_for_function(f"{LINE}.state === 'done'")
     page.get_by_role("button", name="Copy link").click()
-    page.wait_for_function("navigator.clipboard.readText().then(text => text.endsWith('?v=1&do=CountSteps&n=4'))")
+    page.wait_for_function(
+        "navigator.clipboard.readText().then(text => text.endsWith('?v=1&do=CountSteps&n=4'))"
+    )
     page.get_by_role("button", name="Copy as Python").click()
     page.wait_for_function("navigator.clipboard.readText().then(text => text.includes('run(CountSteps('))")
     context.close()

@@ -1,4 +1,5 @@
-"""An action over a gateway of its own: events become values of the line and the outputs, and the same class an endpoint."""
+"""An action over a gateway of its own: events become values of the line and the outputs, and the same class
+an endpoint."""
 
 import base64
 import inspect
@@ -58,7 +59,14 @@ def build():
     def make(gateway=gateway, **options) -> Action:
         with gr.Blocks():
             inputs = {"n": gr.Number(4), "region": RegionPicker()}
-            return Action(FindSums, inputs, lambda r, q: [f"{r.total} of {q.n}"], [gr.Textbox()], gateway=gateway, **options)
+            return Action(
+                FindSums,
+                inputs,
+                lambda r, q: [f"{r.total} of {q.n}"],
+                [gr.Textbox()],
+                gateway=gateway,
+                **options,
+            )
 
     return make
 
@@ -130,10 +138,24 @@ def test_cancel_ends_the_run_at_the_next_step_and_closes_it(build):
     action = build(slow)
     running = action.handle(HTTP, 4, "part:eyes")
     next(running), next(running)
-    assert action._cancel(SimpleNamespace(session_hash="another"))["state"] == "cancelled" and len(seen) == 1
-    next_state = action._cancel(HTTP)
+    assert action._stop(SimpleNamespace(session_hash="another"))["state"] == "cancelled" and len(seen) == 1
+    next_state = action._stop(HTTP)
     assert list(running) == [] and len(seen) == 2 and closed == [True] and next_state["state"] == "cancelled"
     assert not action._running
+
+
+def test_a_picker_that_waits_for_its_mask_learns_that_there_is_none():
+    with gr.Blocks():
+        picker = RegionPicker()
+        action = Action(
+            FindSums,
+            {"region": picker},
+            lambda r, q: [Shown()],
+            [picker],
+            gateway=lambda r: iter([Failed("No.")]),
+        )
+    assert events(action, "part:eyes")[-1] == [{"state": "failed", "words": "No."}, Shown(region="part:eyes")]
+    assert action._stop(HTTP, "part:eyes")[1] == Shown(region="part:eyes")
 
 
 def test_a_tab_may_read_its_components_in_its_own_way(build):
@@ -160,7 +182,9 @@ def test_the_endpoint_has_the_types_defaults_and_words_of_the_class():
 def test_plain_keeps_every_number():
     x = torch.randn(2, 3, generator=torch.Generator().manual_seed(0))
     wire = plain({"a": (x, [Sums(1.5, torch.tensor([True]))]), "b": "text"})
-    back = np.frombuffer(base64.b64decode(wire["a"][0]["base64"]), wire["a"][0]["dtype"]).reshape(wire["a"][0]["shape"])
+    back = np.frombuffer(base64.b64decode(wire["a"][0]["base64"]), wire["a"][0]["dtype"]).reshape(
+        wire["a"][0]["shape"]
+    )
     assert (back == x.numpy()).all() and wire["a"][1][0]["total"] == 1.5 and wire["b"] == "text"
 
 
@@ -169,7 +193,9 @@ def client(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("GRADIO_TEMP_DIR", str(tmp_path_factory.mktemp("gradio")))
         with gr.Blocks() as blocks:
-            action = Action(FindSums, {"n": gr.Number(4)}, lambda r, q: [str(r.total)], [gr.Textbox()], gateway=gateway)
+            action = Action(
+                FindSums, {"n": gr.Number(4)}, lambda r, q: [str(r.total)], [gr.Textbox()], gateway=gateway
+            )
             action.on(gr.Button().click)
         blocks.launch(prevent_thread_lock=True, quiet=True, ssr_mode=False)
         yield Client(blocks.local_url, verbose=False)
@@ -177,7 +203,9 @@ def client(tmp_path_factory):
 
 
 def test_a_program_calls_the_endpoint(client):
-    assert list(client.view_api(return_format="dict")["named_endpoints"]) == ["/sums"], "page events are not endpoints"
+    assert list(client.view_api(return_format="dict")["named_endpoints"]) == ["/sums"], (
+        "page events are not endpoints"
+    )
     assert client.predict(n=5, api_name="/sums")["total"] == 10
     assert client.predict(api_name="/sums")["history"]["shape"] == [4]
 
@@ -200,5 +228,5 @@ def test_bad_input_of_the_gateway_itself_reaches_the_program():
     def refusing(request):
         raise BadInput("There is no such model.")
 
-    with pytest.raises(gr.Error, match="There is no such model."):
+    with pytest.raises(gr.Error, match=r"There is no such model\."):
         next(endpoint(FindSums, plain, refusing)())

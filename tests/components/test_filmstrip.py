@@ -39,7 +39,9 @@ def test_what_the_page_cannot_have_sent_is_refused_in_a_sentence(payload):
 
 
 def test_defaults_are_filled_in_for_the_browser():
-    wire = Filmstrip(render=False).postprocess(Slides("a", PIXEL, [STRIP, replace(STRIP, predicted=[True, False, True])]))
+    wire = Filmstrip(render=False).postprocess(
+        Slides("a", PIXEL, [STRIP, replace(STRIP, predicted=[True, False, True])])
+    )
     first, second = wire["props"]["shown"]["strips"]
     assert first["predicted"] == [False] * 3 and second["predicted"] == [True, False, True]
     assert first["base"] == [0.0, 0.0] and first["frames"][2] is None

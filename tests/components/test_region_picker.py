@@ -15,7 +15,9 @@ def test_a_region_passes_unread():
     assert picker.preprocess(None) == ""
 
 
-@pytest.mark.parametrize("payload", ["x" * (MAX_REGION + 1), 7, ["box:0,0,1,1"], {"region": "box:0,0,1,1"}, True])
+@pytest.mark.parametrize(
+    "payload", ["x" * (MAX_REGION + 1), 7, ["box:0,0,1,1"], {"region": "box:0,0,1,1"}, True]
+)
 def test_what_the_page_cannot_have_sent_is_refused_in_a_sentence(payload):
     with pytest.raises(gr.Error, match=r"^'?[A-Z].*\."):
         RegionPicker(render=False).preprocess(payload)
