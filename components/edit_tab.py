@@ -39,14 +39,26 @@ def build(bar: Bar) -> Sequence[Action]:
         with gr.Column(scale=4, min_width=330, elem_id="point"):
             picker = RegionPicker(_opening(shipped), elem_id="picker")
             pointing = Action(
-                FindRegion, {"model": bar.model, "image": bar.image, "region": picker}, _region, [picker], linked=False
+                FindRegion,
+                {"model": bar.model, "image": bar.image, "region": picker},
+                _region,
+                [picker],
+                linked=False,
             )
             with gr.Row(equal_height=True):
                 k = gr.Slider(1, 8, value=FIRST.k, step=1, label="directions k", elem_id="k", min_width=140)
                 button = gr.Button("Find directions", variant="primary", elem_id="find", min_width=160)
         with gr.Column(scale=6, min_width=330, elem_id="slide"):
             film = Filmstrip(_slides(shipped, FIRST) if shipped else None, elem_id="film")
-            fields = {"model": bar.model, "image": bar.image, "t": bar.t, "region": picker, "k": k, "at": at, "first": first}
+            fields = {
+                "model": bar.model,
+                "image": bar.image,
+                "t": bar.t,
+                "region": picker,
+                "k": k,
+                "at": at,
+                "first": first,
+            }
             sliding = Action(EditAll, fields, lambda r, q: [_slides(r, q)], [film], answer=False)
     with sources:
         looking = _picture_sources(bar, picker)
@@ -54,8 +66,21 @@ def build(bar: Bar) -> Sequence[Action]:
 
     pointing.on(picker.input)
     sliding.on(asked.change)
-    button.click(lambda: ((), 0, time.time_ns()), None, [at, first, asked], show_progress="hidden", api_visibility="private")
-    film.input(_compose, film, [at, first, asked], show_progress="hidden", api_visibility="private", trigger_mode="always_last")
+    button.click(
+        lambda: ((), 0, time.time_ns()),
+        None,
+        [at, first, asked],
+        show_progress="hidden",
+        api_visibility="private",
+    )
+    film.input(
+        _compose,
+        film,
+        [at, first, asked],
+        show_progress="hidden",
+        api_visibility="private",
+        trigger_mode="always_last",
+    )
     for request in (ListModels, Sample, FindDirections, Edit):
         function = endpoint(request, plain, gateway)
         gr.api(function, api_name=function.__name__)
@@ -72,16 +97,25 @@ def _picture_sources(bar: Bar, picker: RegionPicker) -> Action:
     with gr.Column(scale=4, min_width=330):
         with gr.Row(equal_height=True, elem_id="own"):
             seed = gr.Number(7, label="seed", precision=0, minimum=0, min_width=70, elem_id="seed")
-            label = gr.Dropdown(_labels(FIRST.model), value="happy", label="label", min_width=110, elem_id="label")
+            label = gr.Dropdown(
+                _labels(FIRST.model), value="happy", label="label", min_width=110, elem_id="label"
+            )
             draw = gr.Button("Draw from noise", min_width=90, elem_id="draw", size="sm")
-            upload = gr.UploadButton("Upload a picture", type="binary", min_width=90, elem_id="upload", size="sm")
+            upload = gr.UploadButton(
+                "Upload a picture", type="binary", min_width=90, elem_id="upload", size="sm"
+            )
         note = gr.Markdown(elem_id="note")
         looking = Action(Invert, {"model": bar.model, "image": bar.image, "t": bar.t}, _look, [picker, note])
     looking.on(bar.image.change)
 
     quiet = {"show_progress": "hidden", "api_visibility": "private"}
     gallery.select(_chosen, None, bar.image, **quiet)
-    draw.click(lambda s, name: f"sample:{int(s or 0)}:{name or ''}".removesuffix(":"), [seed, label], bar.image, **quiet)
+    draw.click(
+        lambda s, name: f"sample:{int(s or 0)}:{name or ''}".removesuffix(":"),
+        [seed, label],
+        bar.image,
+        **quiet,
+    )
     upload.upload(_stored, upload, [bar.image, note], **quiet)
     bar.model.change(_other_model, bar.model, [gallery, label, bar.image, bar.t], **quiet)
     return looking
@@ -91,19 +125,31 @@ def _files(bar: Bar, fields: dict[str, gr.components.Component], film: Filmstrip
     """Downloads of what is shown, and directions from a file."""
     with gr.Row(elem_id="files", equal_height=True):
         names = {"png": "Picture", "gif": "Strip as GIF", "safetensors": "Directions"}
-        buttons = {kind: gr.Button(name, size="sm", min_width=100, elem_id=f"save-{kind}") for kind, name in names.items()}
-        given = gr.UploadButton("Use directions from a file", type="binary", size="sm", min_width=180, elem_id="given")
+        buttons = {
+            kind: gr.Button(name, size="sm", min_width=100, elem_id=f"save-{kind}")
+            for kind, name in names.items()
+        }
+        given = gr.UploadButton(
+            "Use directions from a file", type="binary", size="sm", min_width=180, elem_id="given"
+        )
         ready = gr.DownloadButton(visible="hidden", elem_id="ready")
     reference = gr.Textbox(visible=False)
     with_file = Action(
-        EditWithFile, {"model": bar.model, "image": bar.image, "file": reference}, lambda r, q: [_one_strip(r, q)], [film]
+        EditWithFile,
+        {"model": bar.model, "image": bar.image, "file": reference},
+        lambda r, q: [_one_strip(r, q)],
+        [film],
     )
     with_file.on(reference.change)
     given.upload(_stored_directions, given, reference, show_progress="hidden", api_visibility="private")
     inputs = [*fields.values(), film]
     for kind, button in buttons.items():
-        made = button.click(_saver(kind, list(fields)), inputs, ready, show_progress="hidden", api_visibility="private")
-        made.success(None, None, None, js="() => setTimeout(() => document.querySelector('#ready').click(), 200)")
+        made = button.click(
+            _saver(kind, list(fields)), inputs, ready, show_progress="hidden", api_visibility="private"
+        )
+        made.success(
+            None, None, None, js="() => setTimeout(() => document.querySelector('#ready').click(), 200)"
+        )
 
 
 # What the actions show
@@ -210,7 +256,10 @@ def _saver(kind: str, names: list[str]):
             strength = (position.strengths or (0.0,) * request.k)[position.index]
             nearest = min(range(len(strip.strengths)), key=lambda i: abs(strip.strengths[i] - strength))
             return _file("picture.png", lambda path: image(strip.pictures[nearest]).save(path))
-        return _file(f"directions.{kind}" if kind == "safetensors" else "strip.gif", lambda path: path.write_bytes(data))
+        return _file(
+            f"directions.{kind}" if kind == "safetensors" else "strip.gif",
+            lambda path: path.write_bytes(data),
+        )
 
     return save
 

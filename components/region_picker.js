@@ -11,6 +11,7 @@ const S = (element.__state = root.__state = {
   region: "", //      what was last picked, as sent
   pending: false, //  picked here, not yet answered by Python
   mask: null, //      of the region now picked; null while only Python can know it
+  kept: "", //        of the picture before, to be asked of the one that is loading
   dropped: null, //   a region given up before its answer came: that answer is ignored
   ghost: null, //     the last answer, as a dotted outline, while a dial asks again about the same pixel
   seed: null, box: null, path: null, // marks: clicked pixel, rectangle, open outline
@@ -251,6 +252,7 @@ function adopt(value) {
   if (S.stroke && !fresh) return void (S.late = value);
   if (fresh) {
     clearTimeout(waiting);
+    S.kept = !value.region && /^(part|box|click):/.test(S.region) ? S.region : "";
     Object.assign(S, { image: value.image, picture: null, region: "", mask: null, ghost: null, dropped: null, pending: false,
       stroke: null, path: null, before: null, cursor: null, late: null, note: "" });
     read("");
@@ -278,7 +280,10 @@ async function show(uri) {
   picture.src = uri;
   await picture.decode().catch(() => null);
   if (uri !== S.image || !picture.naturalWidth) return; // another picture came meanwhile
+  const alike = S.width === picture.naturalWidth && S.height === picture.naturalHeight;
   Object.assign(S, { picture, width: picture.naturalWidth, height: picture.naturalHeight });
+  if (S.kept && alike && !S.region) emit(S.kept); // what was picked by name or place is asked of the new picture
+  S.kept = "";
   find(".stage").style.setProperty("--shape", S.width + " / " + S.height);
   resize();
 }
