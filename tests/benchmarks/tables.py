@@ -13,7 +13,9 @@ def table(name: str) -> str:
     lines = ["| what | measured | 95 % interval | n | bar |", "| --- | --- | --- | --- | --- |"]
     for row in saved["rows"]:
         interval = f"{row['low']:.3g} to {row['high']:.3g}"
-        lines.append(f"| {row['what']} | {row['value']:.4g} | {interval} | {row['n']} | {row.get('bar', '')} |")
+        lines.append(
+            f"| {row['what']} | {row['value']:.4g} | {interval} | {row['n']} | {row.get('bar', '')} |"
+        )
     made = f"`{saved['command']}`, {saved['hardware']}, {saved['date']}, {saved['seconds']:.0f} s."
     return "\n".join([*lines, "", made])
 

@@ -61,7 +61,9 @@ def png(picture: Image.Image) -> dict:
     return {"name": "mine.png", "mimeType": "image/png", "buffer": file.getvalue()}
 
 
-@pytest.mark.parametrize("viewport", [{"width": 1440, "height": 1400}, PHONE], ids=["desk", "phone"], indirect=True)
+@pytest.mark.parametrize(
+    "viewport", [{"width": 1440, "height": 1400}, PHONE], ids=["desk", "phone"], indirect=True
+)
 def test_the_first_paint_is_a_finished_edit_whose_sliders_move(tab, viewport, shots):
     assert tab.evaluate(f"{FILM}.rows.length") == 5
     assert tab.evaluate(f"{PICKER}.region") == "part:mouth"
@@ -88,7 +90,9 @@ def test_point_find_slide_compose_and_reopen(tab, browser, address):
     tab.locator("#film input[type=range]").first.focus()
     for _ in range(3):
         tab.keyboard.press("ArrowRight")
-    tab.wait_for_function(f"{line('slide')}.query?.includes('at=')")  # the other strips follow the composed face
+    tab.wait_for_function(
+        f"{line('slide')}.query?.includes('at=')"
+    )  # the other strips follow the composed face
     tab.wait_for_function(f"{line('slide')}.state === 'done'")
     link, key = tab.evaluate("location.href"), tab.evaluate(f"{FILM}.key")
     assert "do=EditAll" in link and "gallery:7" in link
@@ -112,7 +116,9 @@ def test_copied_python_names_what_is_shown(tab):
 def test_a_picture_of_another_kind_is_shown_with_a_warning_and_a_bad_file_with_a_sentence(tab):
     noise = Image.effect_noise((200, 150), 90).convert("RGB")
     before = tab.evaluate(f"{PICKER}.image")
-    tab.locator("#upload input[type=file], input#upload, #own input[type=file]").first.set_input_files(png(noise))
+    tab.locator("#upload input[type=file], input#upload, #own input[type=file]").first.set_input_files(
+        png(noise)
+    )
     tab.wait_for_function(f"{PICKER}.image !== {before!r}")
     tab.get_by_text("not of the kind that the model knows").wait_for()
     shown = tab.evaluate(f"{PICKER}.image")
@@ -190,6 +196,8 @@ def test_two_people_never_see_each_others_work(tab, browser, address):
     tab.locator("#find").click()
     other.locator("#find").click()
     for page, words in ((tab, "gallery:2"), (other, "gallery:9")):
-        page.wait_for_function(f"{line('slide')}.state === 'done' && {line('slide')}.query.includes('{words}')")
+        page.wait_for_function(
+            f"{line('slide')}.state === 'done' && {line('slide')}.query.includes('{words}')"
+        )
     assert tab.evaluate(f"{FILM}.key") != other.evaluate(f"{FILM}.key")
     other.context.close()

@@ -18,7 +18,9 @@ WHERE = {"model": "gaussian", "image": "gallery:3", "t": 0.5, "region": "box:2,1
 @pytest.fixture(scope="module")
 def address():
     demo = app.build()
-    _, url, _ = demo.launch(mcp_server=True, prevent_thread_lock=True, quiet=True, server_name="127.0.0.1", **LAUNCH)
+    _, url, _ = demo.launch(
+        mcp_server=True, prevent_thread_lock=True, quiet=True, server_name="127.0.0.1", **LAUNCH
+    )
     yield url
     demo.close()
 
@@ -70,7 +72,11 @@ def test_sample_invert_and_region(client):
         ("/edit", WHERE | {"span": 1e9}, "largest strength"),
         ("/edit", WHERE | {"at": "everything"}, "must be a list"),
         ("/invert", {"model": "gaussian", "image": "/etc/passwd"}, "picture is named"),
-        ("/file", {"model": "gaussian", "image": "gallery:3", "file": "upload:" + "0" * 64}, "no longer held"),
+        (
+            "/file",
+            {"model": "gaussian", "image": "gallery:3", "file": "upload:" + "0" * 64},
+            "no longer held",
+        ),
     ],
 )
 def test_bad_values_are_one_sentence_and_the_server_stays_up(client, endpoint, values, words):
@@ -80,7 +86,9 @@ def test_bad_values_are_one_sentence_and_the_server_stays_up(client, endpoint, v
 
 
 def test_every_endpoint_is_an_mcp_tool_with_words_for_its_parameters(address):
-    tools = {tool["name"]: tool for tool in httpx.get(f"{address}gradio_api/mcp/schema").raise_for_status().json()}
+    tools = {
+        tool["name"]: tool for tool in httpx.get(f"{address}gradio_api/mcp/schema").raise_for_status().json()
+    }
     for name in ENDPOINTS:
         tool = next(tool for known, tool in tools.items() if known.endswith(name.strip("/")))
         assert tool["description"]
