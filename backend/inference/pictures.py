@@ -110,9 +110,10 @@ def travel(denoiser: Denoiser, x: Tensor, start: float, end: float, steps: int) 
         return x
     times = grid(denoiser.schedule, max(start, end), min(start, end), steps, "noise_level")
     times = times if start > end else times.flip(0)
-    states = (state for state, _ in dpm_solver.solve(denoiser, x, times))
-    for done, x in enumerate(states, 1):  # noqa: B020  the solver holds its own x
-        yield Progress(done, steps, "network evaluations")
+    states = dpm_solver.solve(denoiser, x, times)
+    for done in range(steps):
+        x, _ = next(states)
+        yield Progress(done + 1, steps, "network evaluations")
     return x
 
 
