@@ -18,7 +18,7 @@ from two random outputs in the region, since one start can take a close pair of 
 converge and stop.
 """
 
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from dataclasses import dataclass
 
 import torch
@@ -72,9 +72,8 @@ def svd_steps(
     tol: float = 1e-2,
     seed: int = 0,
     max_products: int | None = None,
-) -> Iterator[Progress]:
-    """Yields Progress after each product (after each block on a GPU) and returns the SVD: `yield from`
-    hands it over.
+) -> Generator[Progress, None, SVD]:
+    """Yields Progress after each product (each block on a GPU); returns the SVD, which `yield from` hands over.
 
     Small regions, where the exact rows cost no more, are solved exactly.
 
@@ -114,8 +113,7 @@ def svd_steps(
 
 
 class _Bases:
-    """The bases so far: U (n, |out|), V (m, |in|), T = U J V^T (n, m) float64, and how many of each were
-    multiplied.
+    """The bases so far: U (n, |out|), V (m, |in|), T = U J V^T (n, m) float64, and how many were multiplied.
 
     Row i of T is complete once u_i was multiplied, column j once v_j was; nothing else is ever read.
     """
@@ -212,7 +210,7 @@ def _rounding(basis: Tensor) -> float:
     return 100 * torch.finfo(basis.dtype).eps
 
 
-def _exact_steps(jacobian: Linearized, k: int) -> Iterator[Progress]:
+def _exact_steps(jacobian: Linearized, k: int) -> Generator[Progress, None, SVD]:
     """All rows of a small region, one J^T e_i each, and a dense SVD."""
     before = Cost(**vars(jacobian.cost))
     where = jacobian.mask.flatten().nonzero().squeeze(1)
@@ -250,10 +248,10 @@ def _pack(jacobian: Linearized, u: Tensor, s: Tensor, v: Tensor, residual: Tenso
 
 def _typical(k: int) -> int:
     """Products that k triplets of a network's Jacobian usually take."""
-    return 6 * k + 16
+    return 5 * k + 10
 
 
-def _run(steps: Iterator[Progress]) -> SVD:
+def _run(steps: Generator[Progress, None, SVD]) -> SVD:
     while True:
         try:
             next(steps)
