@@ -1,15 +1,14 @@
 // The filmstrip. Gradio runs this with: element (the component's div), props, trigger, watch.
-// Sliding never leaves the browser: frames are decoded once into pixels, and an input event only copies or blends pixels.
+// Sliding never leaves the browser: frames are decoded once into bitmaps, and an input event only draws one or two of them.
 const root = element.querySelector(".film");
 const find = (selector) => root.querySelector(selector);
 const canvas = find("canvas");
 const paint = canvas.getContext("2d");
-const scratch = document.createElement("canvas").getContext("2d", { willReadFrequently: true }); // decodes
-const sheet = document.createElement("canvas").getContext("2d"); // the picture at natural size, before enlarging
+const sheet = document.createElement("canvas").getContext("2d", { willReadFrequently: true }); // natural size, for sums
 const MAX_BYTES = 192e6; // of decoded frames
 const SAME = 1e-6; // strengths closer than this are equal
 
-const films = new Map(); // strip key -> [{uri, predicted, pixels} or undefined]: strips seen before need no decoding
+const films = new Map(); // strip key -> [{uri, predicted, bitmap} or undefined]: strips seen before need no decoding
 const S = (element.__state = root.__state = {
   key: null, rows: [], active: 0, original: null, width: 0, height: 0,
   settled: [], history: [], comparing: null, held: false,
@@ -34,25 +33,29 @@ async function decode(uri) {
   const picture = new Image();
   picture.src = uri;
   await picture.decode();
-  const { naturalWidth: width, naturalHeight: height } = picture;
-  Object.assign(scratch.canvas, { width, height });
-  scratch.drawImage(picture, 0, 0);
-  return scratch.getImageData(0, 0, width, height);
+  return createImageBitmap(picture);
+}
+
+function pixels(frame) { // only sums need them
+  if (frame.pixels) return frame.pixels;
+  sheet.drawImage(frame.bitmap, 0, 0);
+  return (frame.pixels = sheet.getImageData(0, 0, S.width, S.height).data);
 }
 
 function load(strip) { // a promise: done when every new frame is decoded
   const film = films.get(strip.key) ?? [];
   films.delete(strip.key); // and back in as the youngest
   films.set(strip.key, film);
-  const bytes = () => [...films.values()].flat().reduce((sum, frame) => sum + (frame?.pixels?.data.length ?? 0), 0);
+  const size = (frame) => (frame?.bitmap ? 8 * frame.bitmap.width * frame.bitmap.height : 0); // bitmap and pixels
+  const bytes = () => [...films.values()].flat().reduce((sum, frame) => sum + size(frame), 0);
   for (const key of films.keys())
     if (key !== strip.key && !S.rows.some((row) => row.strip.key === key) && bytes() > MAX_BYTES) films.delete(key);
   return Promise.all(strip.frames.map(async (uri, i) => {
     const known = film[i], predicted = strip.predicted[i];
     if (!uri || known?.uri === uri || (known && predicted && !known.predicted)) return; // an exact frame is never undone
-    const frame = (film[i] = { uri, predicted: predicted || !!known, pixels: known?.pixels ?? null });
+    const frame = (film[i] = { uri, predicted: predicted || !!known, bitmap: known?.bitmap ?? null });
     try {
-      Object.assign(frame, { pixels: await decode(uri), predicted });
+      Object.assign(frame, { bitmap: await decode(uri), pixels: null, predicted });
     } catch {
       film[i] = known;
     }
@@ -60,9 +63,9 @@ function load(strip) { // a promise: done when every new frame is decoded
   }));
 }
 
-const usable = (frame) => frame?.pixels?.width === S.width && frame.pixels.height === S.height;
+const usable = (frame) => frame?.bitmap?.width === S.width && frame.bitmap.height === S.height;
 
-// Terms [pixels, weight] that make row i's picture at place p, and how good it is.
+// Terms [frame, weight] that make row i's picture at place p, and how good it is.
 function sample(row, p) {
   const film = films.get(row.strip.key) ?? [];
   let low = Math.floor(p), high = Math.ceil(p);
@@ -72,7 +75,7 @@ function sample(row, p) {
   if (high >= row.grid.length) high = low;
   if (!usable(film[low])) return null;
   const w = high === low ? 0 : (p - low) / (high - low);
-  const terms = w ? [[film[low].pixels, 1 - w], [film[high].pixels, w]] : [[film[low].pixels, 1]];
+  const terms = w ? [[film[low], 1 - w], [film[high], w]] : [[film[low], 1]];
   return { terms, status: low !== p ? "preview" : film[low].predicted ? "predicted" : "exact" };
 }
 
@@ -86,31 +89,38 @@ function picture() {
   let { terms, status } = own;
   for (const other of moved(row)) {
     const now = sample(other, other.p), then = sample(other, position(other.grid, row.strip.base[S.rows.indexOf(other)]));
-    if (now && then) terms = terms.concat(now.terms, then.terms.map(([pixels, w]) => [pixels, -w]));
+    if (now && then) terms = terms.concat(now.terms, then.terms.map(([frame, w]) => [frame, -w]));
     status = "preview";
   }
-  if (terms.length === 1) return { pixels: terms[0][0], status };
-  const sum = new Float32Array(S.width * S.height * 4), pixels = new ImageData(S.width, S.height);
-  for (const [{ data }, w] of terms) for (let i = 0; i < sum.length; i++) sum[i] += w * data[i];
-  pixels.data.set(sum); // clamps and rounds
-  return { pixels, status };
+  return { terms, status };
 }
 
 function draw() {
-  const shown = S.comparing && S.original ? { pixels: S.original, status: "original" } : picture();
-  const still = shown ?? (S.original && { pixels: S.original, status: "original" }); // no frame yet
-  S.status = still?.status ?? "";
-  root.toggleAttribute("data-ready", !!still);
+  const original = S.original && { terms: [[S.original, 1]], status: "original" };
+  const shown = (S.comparing && original) || picture() || original;
+  S.status = shown?.status ?? "";
+  root.toggleAttribute("data-ready", !!shown);
   report();
   S.drawn++;
-  if (!still) return;
-  if (sheet.canvas.width !== S.width || sheet.canvas.height !== S.height)
-    Object.assign(sheet.canvas, { width: S.width, height: S.height });
-  sheet.putImageData(still.pixels, 0, 0);
+  if (!shown) return;
+  const onto = (image, alpha = 1) => {
+    paint.globalAlpha = alpha;
+    paint.drawImage(image, 0, 0, canvas.width, canvas.height);
+  };
   paint.imageSmoothingQuality = "high";
-  paint.drawImage(sheet.canvas, 0, 0, canvas.width, canvas.height);
+  const [[first], second] = shown.terms;
+  if (shown.terms.length <= 2) { // one over the other, the upper one as transparent as the lower one weighs
+    onto(first.bitmap);
+    if (second) onto(second[0].bitmap, second[1]);
+  } else {
+    const total = new Float32Array(4 * S.width * S.height), sum = sheet.createImageData(S.width, S.height);
+    for (const [frame, w] of shown.terms) pixels(frame).forEach((value, i) => { total[i] += w * value; });
+    sum.data.set(total); // clamps and rounds
+    sheet.putImageData(sum, 0, 0);
+    onto(sheet.canvas);
+  }
   const row = S.rows[S.active];
-  if (row?.heated && row.heat?.complete && !S.comparing) paint.drawImage(row.heat, 0, 0, canvas.width, canvas.height);
+  if (row?.heated && row.heat?.complete && !S.comparing) onto(row.heat);
 }
 
 let planned = 0; // frames that arrive together cost one drawing
@@ -134,21 +144,19 @@ function report() {
     r.node.toggleAttribute("data-active", i === S.active);
     r.find("output").textContent = signed(s);
     r.slider.setAttribute("aria-valuetext", signed(s));
-    const line = { "--from": Math.min(zero, now), "--to": Math.max(zero, now), "--zero": zero };
-    for (const [name, v] of Object.entries(line)) r.node.style.setProperty(name, v);
+    r.node.style.cssText = "--from:" + Math.min(zero, now) + ";--to:" + Math.max(zero, now);
     r.node.dataset.side = s > SAME ? "plus" : s < -SAME ? "minus" : "zero";
   });
 }
 
 function dots(row) { // one mark a frame: full when exact, hollow when predicted, faint when still to come
   const film = films.get(row.strip.key) ?? [], span = row.grid.length - 1 || 1;
-  const marks = row.grid.map((_, i) => {
-    const frame = film[i], mark = document.createElement("i");
-    mark.className = !frame?.pixels ? "none" : frame.predicted ? "predicted" : "exact";
+  row.find(".dots").replaceChildren(...row.grid.map((_, i) => {
+    const mark = document.createElement("i");
+    mark.className = !film[i]?.bitmap ? "none" : film[i].predicted ? "predicted" : "exact";
     mark.style.left = (100 * i) / span + "%";
     return mark;
-  });
-  row.find(".dots").replaceChildren(...marks);
+  }));
 }
 
 const ROW = '<button type="button" class="end minus" tabindex="-1"><img alt=""></button><div class="head">' +
@@ -246,7 +254,8 @@ function go(target) {
 async function adopt(value) {
   if (!value) return;
   const turn = (S.turn = (S.turn ?? 0) + 1);
-  const original = value.original === S.uri ? S.original : value.original ? decode(value.original).catch(() => null) : null;
+  const anew = async () => value.original && { bitmap: await decode(value.original).catch(() => null) };
+  const original = value.original === S.uri ? S.original : anew();
   const [first] = await Promise.all([original, ...value.strips.map(load)]); // so that no row is ever without a picture
   if (turn !== S.turn) return; // Python has spoken again meanwhile
   const fresh = value.key !== S.key || value.strips.length !== S.rows.length;
@@ -254,13 +263,15 @@ async function adopt(value) {
     Object.assign(S, { key: value.key, rows: value.strips.map((_, i) => build(i)), active: 0, history: [], held: false });
     find(".rows").replaceChildren(...S.rows.map((row) => row.node));
   }
-  Object.assign(S, { original: first, uri: value.original });
-  const pixels = first ?? value.strips.map((strip) => films.get(strip.key).find((frame) => frame?.pixels)?.pixels).find(Boolean);
-  if (pixels) [S.width, S.height] = [pixels.width, pixels.height];
+  Object.assign(S, { original: first?.bitmap ? first : null, uri: value.original });
+  const frames = [first, ...value.strips.flatMap((strip) => films.get(strip.key))];
+  const { width, height } = frames.find((frame) => frame?.bitmap)?.bitmap ?? { width: 1, height: 1 };
+  Object.assign(S, { width, height });
+  Object.assign(sheet.canvas, { width, height });
   value.strips.forEach((strip, i) => fill(S.rows[i], strip));
   S.rows.forEach(dots);
   if (fresh) S.settled = strengths();
-  find(".stage").style.setProperty("--shape", (S.width || 1) + " / " + (S.height || 1));
+  find(".stage").style.setProperty("--shape", width + " / " + height);
   resize();
   props.value = here();
 }

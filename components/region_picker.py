@@ -9,8 +9,8 @@ The browser sends one short string, the *region* of backend.editing.region (natu
     (empty)                       nothing picked
 
 Python sends back a `Shown`. A mask is drawn only if it belongs to the region now picked, so an answer that
-comes late for an earlier gesture is dropped by the browser. A new picture forgets a painted region, and asks anew about one that was
-named or placed.
+comes late for an earlier gesture is dropped by the browser. A new picture forgets a painted region, and is
+asked anew about one that was named or placed.
 
 What Python shows travels as the property `shown`, not as the component's value: a value written by an answer
 would replace the region that a person picked meanwhile, and Gradio's deferred events would then ask about the

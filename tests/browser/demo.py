@@ -22,7 +22,7 @@ PARTS = ["hair", "face", "eyes", "mouth", "background"]
 NAMES = ["mouth curve", "brow height", "gaze", "hair length"]
 STRENGTHS = [round(0.25 * i - 1.5, 2) for i in range(13)]
 
-gate = threading.Event()  # closed: answers about "part:eyes" and exact frames wait
+gate = threading.Event()  # closed: masks and exact frames wait
 gate.set()
 heard: list = []  # what Python was told, in order
 
@@ -140,8 +140,7 @@ def build(css: str = "") -> gr.Blocks:
 
         def answer(region: str) -> tuple[Shown, str]:
             heard.append(region)
-            if region == "part:eyes":
-                gate.wait(10)
+            gate.wait(10)
             if region == "part:background":
                 return Shown(region=region), region  # no mask was found
             return Shown(region=region, overlay=rle(mask_of(region, first))), region

@@ -182,14 +182,28 @@ def test_clearing_ignores_the_answer_that_comes_after_it(ready):
     assert ready.evaluate(f"{PICKER}.mask === null && {PICKER}.region === ''")
 
 
-def test_a_new_picture_forgets_the_region(ready):
+def test_a_new_picture_never_shows_the_old_mask_and_is_asked_anew(ready):
     ready.mouse.click(*spot(ready, 32.5, 8.5))
+    picked = settled(ready, "click")
+    before = ready.evaluate(f"{PICKER}.image")
+    demo.gate.clear()
+    ready.locator("#another").click()
+    until(ready, f"{PICKER}.image !== {before!r} && {PICKER}.picture && {PICKER}.pending")
+    assert ready.evaluate(f"[{PICKER}.region, {PICKER}.mask, {PICKER}.ghost]") == [picked, None, None]
+    assert ready.locator("#picker .parts button").count() == 2
+    demo.gate.set()
     settled(ready, "click")
+    assert ready.evaluate(f"{PICKER}.area") > 0
+
+
+def test_a_new_picture_forgets_what_was_painted(ready):
+    mode(ready, "brush")
+    drag(ready, (20, 20), (40, 20))
+    settled(ready, "rle")
     before = ready.evaluate(f"{PICKER}.image")
     ready.locator("#another").click()
     until(ready, f"{PICKER}.image !== {before!r} && {PICKER}.picture")
-    assert ready.evaluate(f"{PICKER}.region === '' && {PICKER}.mask === null && {PICKER}.seed === null")
-    assert ready.locator("#picker .parts button").count() == 2
+    assert ready.evaluate(f"[{PICKER}.region, {PICKER}.mask, {PICKER}.pending]") == ["", None, False]
 
 
 def test_python_can_set_a_region_as_a_link_does(ready):
