@@ -29,7 +29,9 @@ from components.region_picker import RegionPicker, Shown
 
 EVERY = 0.1  # seconds between two drawings of the progress line
 LIMIT = 8  # runs of one action at once; the gateway takes their steps in turn
+LONGEST = 900.0  # seconds that one run may take; what needs more is a job
 BROKEN = "Something went wrong here; the reason is in the server's log. The rest of the page still works."
+TOO_LONG = "This took too long and was stopped; ask for fewer directions, frames or steps."
 
 _FOLDER = Path(__file__).parent
 _HTML = """
@@ -131,16 +133,14 @@ class Action:
         given = dict(zip(self.inputs, values, strict=True))
         same = [unchanged(component) for component in self.outputs]
         stop = self._running[http.session_hash] = threading.Event()
-        began, told, events = time.monotonic(), -EVERY, iter(())
+        began, told, events = time.monotonic(), -EVERY, _results(iter(()))
         yield [_line("running", "Starting"), *same]
         try:
             request = self.request.parse(self.read(given))
-            events = self.gateway(request)
+            events = _results(self.gateway(request))
             for event in events:
                 if stop.is_set():
                     return
-                if isinstance(event, Failed):
-                    raise BadInput(event.sentence)
                 if not isinstance(event, Progress):
                     yield [_line("running", "Drawing"), *self.show(event, request)]
                 elif time.monotonic() - told >= EVERY:
@@ -154,7 +154,7 @@ class Action:
             logging.getLogger(__name__).exception("%s failed in the page", self.request.__name__)
             yield [_line("failed", BROKEN), *self._given_up(values)]
         finally:
-            getattr(events, "close", lambda: None)()
+            events.close()
             if self._running.get(http.session_hash) is stop:
                 del self._running[http.session_hash]
 
@@ -208,18 +208,12 @@ def endpoint(
     def call(*values: Any, **named: Any) -> Iterator[dict]:
         told, result = time.monotonic(), None
         try:
-            events = gateway(request.parse(signature.bind(*values, **named).arguments))
-            try:
-                for event in events:
-                    if isinstance(event, Failed):
-                        raise BadInput(event.sentence)
-                    if not isinstance(event, Progress):
-                        result = event
-                    elif time.monotonic() - told >= EVERY:
-                        told = time.monotonic()
-                        yield {"progress": dataclasses.asdict(event)}
-            finally:
-                events.close()
+            for event in _results(gateway(request.parse(signature.bind(*values, **named).arguments))):
+                if not isinstance(event, Progress):
+                    result = event
+                elif time.monotonic() - told >= EVERY:
+                    told = time.monotonic()
+                    yield {"progress": dataclasses.asdict(event)}
         except BadInput as error:
             raise gr.Error(str(error), print_exception=False) from None
         yield answer(result)
@@ -262,6 +256,20 @@ def _signature(request: type[Request]) -> inspect.Signature:
         keyword = inspect.Parameter.POSITIONAL_OR_KEYWORD
         parameters.append(inspect.Parameter(field.name, keyword, default=default, annotation=kind))
     return inspect.Signature(parameters, return_annotation=dict)
+
+
+def _results(events: Iterator[Any]) -> Iterator[Any]:
+    """The events, closed with their receiver. Failed and a run without end become BadInput with their sentence."""
+    began = time.monotonic()
+    try:
+        for event in events:
+            if isinstance(event, Failed):
+                raise BadInput(event.sentence)
+            yield event
+            if time.monotonic() - began > LONGEST:
+                raise BadInput(TOO_LONG)
+    finally:
+        getattr(events, "close", lambda: None)()
 
 
 def _gateway(request: Request) -> Iterator[Any]:

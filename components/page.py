@@ -184,7 +184,6 @@ def theme() -> gr.themes.Base:
 LAUNCH: dict[str, Any] = {
     "theme": theme(),
     "css": (_FOLDER / "page.css").read_text(),
-    "head": '<meta name="viewport" content="width=device-width, initial-scale=1">',
     "footer_links": [],
     "max_file_size": "20mb",
     "state_session_capacity": 200,

@@ -2,6 +2,7 @@
 an endpoint."""
 
 import base64
+import gc
 import inspect
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -85,12 +86,17 @@ def test_the_line_says_what_happened_and_the_result_is_shown_once(build):
     assert (last["query"], last["python"]) == (request.to_query(), request.to_python()) and last["linked"]
 
 
-def test_progress_is_throttled(build, monkeypatch):
-    clock = iter(np.arange(0, 1000, 0.01))  # a hundredth of a second a look at the clock
-    monkeypatch.setattr(module.time, "monotonic", lambda: float(next(clock)))
-    told = events(build(), 500, "part:eyes")
-    drawn = [line for line, _ in told if "additions" in line["words"]]
-    assert 0.8 * 500 / 11 <= len(drawn) <= 500 / 9
+def test_progress_is_drawn_ten_times_a_second(build, monkeypatch):
+    clock = [0.0]
+    monkeypatch.setattr(module.time, "monotonic", lambda: clock[0])
+
+    def ticking(request):
+        for event in gateway(request):
+            clock[0] += 0.01
+            yield event
+
+    drawn = [line for line, _ in events(build(ticking), 500, "part:eyes") if "additions" in line["words"]]
+    assert 45 <= len(drawn) <= 51
     assert drawn[0]["words"] == "1 of 500 additions" and drawn[0]["total"] == 500
 
 
@@ -122,6 +128,31 @@ def test_a_failure_and_an_error_are_sentences_too(build):
 
     told = events(build(breaking), 4, "part:eyes")
     assert told[-1][0] == {"state": "failed", "words": module.BROKEN}
+
+
+def test_a_run_without_end_is_stopped(build, monkeypatch):
+    monkeypatch.setattr(module, "LONGEST", 0.05)
+    endless = iter(lambda: Progress(1, 2, "steps"), None)
+    assert events(build(lambda request: endless), 4, "part:eyes")[-1][0]["words"] == module.TOO_LONG
+    with pytest.raises(gr.Error, match="took too long"):
+        list(endpoint(FindSums, plain, lambda request: endless)())
+
+
+def test_a_program_that_stops_listening_stops_the_run():
+    closed = []
+
+    def slow(request):
+        try:
+            while True:
+                yield Progress(1, 2, "steps")
+        finally:
+            closed.append(True)
+
+    call = endpoint(FindSums, plain, slow)()
+    assert next(call) == {"progress": {"done": 1, "total": 2, "what": "steps"}}
+    call.close()
+    gc.collect()
+    assert closed == [True]
 
 
 def test_cancel_ends_the_run_at_the_next_step_and_closes_it(build):
