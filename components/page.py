@@ -29,7 +29,7 @@ _DOLLARS = [
 _IDEA = r"$\hat x_0 = D(x_t, t, c) = \mathbb{E}\,[\,x_0 \mid x_t, c\,]$"  # of which every tab is a view
 _FOOTER = """<footer>
 <span>Apache License 2.0</span>
-<a href="?view=api">Use from Python or MCP</a>
+<a href="?view=api" onclick="document.querySelector('.show-api').click(); return false">Use from Python or MCP</a>
 <span>The faces are drawn by a program, not photographed.</span>
 </footer>"""
 
@@ -184,7 +184,7 @@ def theme() -> gr.themes.Base:
 LAUNCH: dict[str, Any] = {
     "theme": theme(),
     "css": (_FOLDER / "page.css").read_text(),
-    "footer_links": [],
+    "footer_links": ["api"],  # hidden; the page's own footer clicks it
     "max_file_size": "20mb",
     "state_session_capacity": 200,
     "enable_monitoring": False,

@@ -215,3 +215,12 @@ def test_two_people_do_not_see_each_other(browser, edit, address):
     until(edit, f"{LINE}.state === 'done'")
     assert result(edit) == "60 at t 0.5 in part:hair"
     context.close()
+
+
+def test_the_footer_opens_the_endpoints(browser, address):
+    context = browser.new_context(viewport=DESK)  # gradio's own panel asks for pages that are switched off
+    page = context.new_page()
+    page.goto(address)
+    page.get_by_role("link", name="Use from Python or MCP").click()
+    page.get_by_text("/steps").first.wait_for()
+    context.close()
