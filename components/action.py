@@ -30,6 +30,7 @@ from components.region_picker import RegionPicker, Shown
 EVERY = 0.1  # seconds between two drawings of the progress line
 LIMIT = 8  # runs of one action at once; the gateway takes their steps in turn
 LONGEST = 900.0  # seconds that one run may take; what needs more is a job
+CANCELLED = "Cancelled."
 BROKEN = "Something went wrong here; the reason is in the server's log. The rest of the page still works."
 TOO_LONG = "This took too long and was stopped; ask for fewer directions, frames or steps."
 
@@ -104,7 +105,7 @@ class Action:
         self.read, self.linked, self.gateway = read, linked, gateway or _gateway
         self.line = StatusLine()
         self._pickers = [c for c in self.outputs if isinstance(c, RegionPicker) and c in inputs.values()]
-        self._running: dict[str, threading.Event] = {}  # session -> stop: a cancel counts between yields too
+        self._running: dict[str, threading.Event] = {}  # session -> whether to stop
         if answer is not False:
             function = endpoint(request, answer or plain, self.gateway, name)
             gr.api(function, api_name=function.__name__, concurrency_limit=LIMIT)
@@ -122,10 +123,8 @@ class Action:
             api_visibility="private",
             **options,
         )
-        stopped = [self.line, *self._pickers]
-        self.line.stop(
-            self._stop, self._pickers, stopped, cancels=[run], queue=False, api_visibility="private"
-        )
+        # Not `cancels=[run]`: Gradio would lose a click that comes before the step under way has ended.
+        self.line.stop(self._stop, None, self.line, queue=False, api_visibility="private")
         return run
 
     def handle(self, http: gr.Request, *values: Any) -> Iterator[list[Any]]:
@@ -140,6 +139,7 @@ class Action:
             events = _results(self.gateway(request))
             for event in events:
                 if stop.is_set():
+                    yield [_line("cancelled", CANCELLED), *self._given_up(values)]
                     return
                 if not isinstance(event, Progress):
                     yield [_line("running", "Drawing"), *self.show(event, request)]
@@ -169,12 +169,11 @@ class Action:
         regions = dict(zip(self.inputs.values(), values, strict=True))
         return [Shown(region=regions[c]) if c in self._pickers else unchanged(c) for c in self.outputs]
 
-    def _stop(self, http: gr.Request, *regions: str) -> list[Any] | dict[str, Any]:
+    def _stop(self, http: gr.Request) -> dict[str, Any]:
         stop = self._running.get(http.session_hash)
         if stop is not None:
             stop.set()
-        line = _line("cancelled", "Cancelled.")
-        return [line, *(Shown(region=region) for region in regions)] if regions else line
+        return _line("cancelled", CANCELLED)
 
     def _done(self, request: Request, seconds: float) -> dict[str, Any]:
         return _line(

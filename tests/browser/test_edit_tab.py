@@ -53,7 +53,9 @@ def choose(page, number: int) -> None:
     before = page.evaluate(f"{PICKER}.image")
     page.locator("#gallery button.thumbnail-item").nth(number).click()
     page.wait_for_function(f"{PICKER}.image !== {before!r} && {line('sources')}.state === 'done'")
-    page.wait_for_function(f"{PICKER}.picture && {PICKER}.region && !{PICKER}.pending")  # the part, asked anew
+    page.wait_for_function(
+        f"{PICKER}.picture && {PICKER}.region && !{PICKER}.pending"
+    )  # the part, asked anew
 
 
 def png(picture: Image.Image) -> dict:
