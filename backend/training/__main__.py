@@ -19,6 +19,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("name", choices=sorted(RECIPES))
     parser.add_argument("--steps", type=int, help="instead of the recipe's number of steps")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--start", type=Path, help="a folder of weights to begin with instead of at random")
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument("--checkpoints", type=Path, default=Path("checkpoints"))
@@ -29,7 +30,11 @@ def main(arguments: list[str] | None = None) -> None:
     plan = replace(recipe.plan, seed=chosen.seed, steps=chosen.steps or recipe.plan.steps)
     torch.set_num_threads(chosen.threads)
     torch.manual_seed(plan.seed)
-    network = recipe.build().to(chosen.device)
+    network = recipe.build()
+    if chosen.start:
+        network.load_state_dict(recipe.weights(chosen.start))
+        started = json.loads((chosen.start / "training.json").read_text())  # now: --out may replace it
+    network.to(chosen.device)
     checkpoint, log = (chosen.checkpoints / f"{chosen.name}{suffix}" for suffix in (".pt", ".jsonl"))
     log.parent.mkdir(parents=True, exist_ok=True)
     if not checkpoint.exists():
@@ -50,14 +55,17 @@ def main(arguments: list[str] | None = None) -> None:
     folder = chosen.out / chosen.name
     recipe.save(network, folder)
     hardware = platform.processor() or platform.machine()
+    start = f" --start {chosen.start}" if chosen.start else ""
     made = {
-        "command": f"python -m backend.training {chosen.name} --steps {plan.steps} --seed {plan.seed}",
+        "command": f"python -m backend.training {chosen.name} --steps {plan.steps} --seed {plan.seed}{start}",
         "plan": asdict(plan),
         "hardware": f"{hardware}, {chosen.threads} threads, {chosen.device}",
         "seconds": round(_seconds(log)),
         "date": datetime.now(UTC).date().isoformat(),
         "torch": torch.__version__,
     }
+    if chosen.start:
+        made["start"] = started
     (folder / "training.json").write_text(json.dumps(made, indent=2) + "\n")
 
 

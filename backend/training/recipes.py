@@ -16,12 +16,14 @@ from backend.training.loop import Loss, Plan, denoising_loss
 
 @dataclass(frozen=True)
 class Recipe:
-    """A network, its loss and its plan. `save(network, folder)` writes weights and what describes them."""
+    """A network, its loss and its plan. `save(network, folder)` writes weights and what describes them;
+    `weights(folder)` reads them again, as the network's state dict."""
 
     build: Callable[[], nn.Module]
     loss: Loss
     plan: Plan
     save: Callable[[nn.Module, Path], None]
+    weights: Callable[[Path], dict[str, Tensor]]
 
 
 AVATARS_UNET = {
@@ -87,6 +89,13 @@ def _save_avatars(denoiser: nn.Module, folder: Path) -> None:
     (folder / "card.json").write_text(json.dumps(card, indent=2) + "\n")
 
 
+def _avatars_weights(folder: Path) -> dict[str, Tensor]:
+    from safetensors.torch import load_file
+
+    saved = load_file(folder / "unet" / "diffusion_pytorch_model.safetensors")
+    return {f"unet.{name}": value.float() for name, value in saved.items()}
+
+
 def _usual_error(denoiser: nn.Module, held_out: Tensor, t: float) -> float:
     """What 99 % of held-out pictures stay below in `denoising_error`."""
     device = next(denoiser.parameters()).device
@@ -114,11 +123,25 @@ def _save_regressor(network: nn.Module, folder: Path) -> None:
     )
 
 
+def _regressor_weights(folder: Path) -> dict[str, Tensor]:
+    from safetensors.torch import load_file
+
+    return {name: value.float() for name, value in load_file(folder / "model.safetensors").items()}
+
+
 RECIPES = {
     "avatars_regressor": Recipe(
-        FactorRegressor, _regressor_loss, Plan(steps=6000, lr=2e-3, bf16=True), _save_regressor
+        FactorRegressor,
+        _regressor_loss,
+        Plan(steps=6000, lr=2e-3, bf16=True),
+        _save_regressor,
+        _regressor_weights,
     ),
     "avatars": Recipe(
-        _avatars_denoiser, _avatars_loss, Plan(steps=10_000, lr=8e-4, bf16=True), _save_avatars
+        _avatars_denoiser,
+        _avatars_loss,
+        Plan(steps=10_000, lr=8e-4, bf16=True),
+        _save_avatars,
+        _avatars_weights,
     ),
 }

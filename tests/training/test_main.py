@@ -1,6 +1,7 @@
 """The command line, on a recipe that takes a moment."""
 
 import json
+from pathlib import Path
 
 import pytest
 import torch
@@ -17,9 +18,13 @@ def save(network, folder):
     save_file(network.state_dict(), folder / "model.safetensors")
 
 
+def weights(folder):
+    return load_file(folder / "model.safetensors")
+
+
 @pytest.fixture
 def train(tmp_path, monkeypatch):
-    recipe = Recipe(tiny_run.network, tiny_run.loss, Plan(steps=120, lr=1e-3), save)
+    recipe = Recipe(tiny_run.network, tiny_run.loss, Plan(steps=120, lr=1e-3), save, weights)
     monkeypatch.setitem(RECIPES, "tiny", recipe)
     places = ["--checkpoints", str(tmp_path / "checkpoints"), "--out", str(tmp_path / "weights")]
     threads = torch.get_num_threads()
@@ -76,6 +81,25 @@ def test_equal_seeds_give_equal_weights_and_others_do_not(train, tmp_path):
 
     assert torch.equal(weights("1"), weights("1"))
     assert not torch.equal(weights("1"), weights("2"))
+
+
+def test_it_trains_on_from_saved_weights_and_says_from_which(train, tmp_path):
+    first = train("--steps", "10")
+    before = weights(tmp_path / "weights" / "tiny")
+    (tmp_path / "checkpoints" / "tiny.pt").unlink()
+    start = str(tmp_path / "weights" / "tiny")
+    made = train("--steps", "1", "--seed", "2", "--start", start)
+    assert made["start"] == first
+    assert made["command"] == f"python -m backend.training tiny --steps 1 --seed 2 --start {start}"
+    after = weights(tmp_path / "weights" / "tiny")
+    step = max((after[name] - before[name]).abs().max().item() for name in ("0.weight", "3.weight"))
+    assert 0 < step < 1e-3, "one step of a rate that has only begun to rise leads away from where it stood"
+
+
+@pytest.mark.parametrize("name", ["avatars", "avatars_regressor"])
+def test_the_embedded_weights_can_be_trained_on(name):
+    recipe = RECIPES[name]
+    recipe.build().load_state_dict(recipe.weights(Path("assets/weights") / name))
 
 
 def test_an_unknown_name_is_refused(train, capsys):
