@@ -17,6 +17,7 @@ would replace the region that a person picked meanwhile, and Gradio's deferred e
 wrong one.
 """
 
+import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -127,12 +128,15 @@ class RegionPicker(gr.HTML):
     def postprocess(self, value: Shown | None) -> dict[str, Any]:
         """An update of the property `shown`, and of the value where the region is set from here.
 
+        Each carries the moment it was made: a browser does not hear of an answer that equals the last one, and
+        a region that is cleared and picked again has the same answer twice.
+
         Raises:
             ValueError: where it would be unsafe or too large to send.
         """
         if value is None:
             return {"__type__": "update"}
-        update = {"__type__": "update", "props": {"shown": _wire(value)}}
+        update = {"__type__": "update", "props": {"shown": _wire(value) | {"made": time.time_ns()}}}
         return update | {"value": value.region} if value.pick or value.image is not None else update
 
     def api_info(self) -> dict[str, Any]:

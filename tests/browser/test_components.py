@@ -112,6 +112,18 @@ def test_box_is_half_open_and_may_be_drawn_backwards(ready, viewport):
     assert ready.evaluate(f"{PICKER}.area") == 17 * 13
 
 
+def test_a_region_given_up_and_picked_again_is_answered_again(ready):
+    eyes = ready.locator("#picker .parts button", has_text="eyes")
+    for _ in range(2):
+        eyes.click()
+        until(ready, f"{PICKER}.region === 'part:eyes' && !{PICKER}.pending && {PICKER}.mask")
+        ready.locator("#picker .clear").click()
+        until(ready, f"{PICKER}.region === '' && !{PICKER}.mask")
+    for _ in range(2):  # and without giving it up
+        eyes.click()
+        until(ready, f"{PICKER}.region === 'part:eyes' && !{PICKER}.pending && {PICKER}.mask")
+
+
 def test_lasso_keeps_the_pixels_whose_centres_are_inside(ready):
     mode(ready, "lasso")
     drag(ready, (10, 10), (30, 10), (30, 25), (10, 25))

@@ -81,7 +81,6 @@ def test_the_first_paint_is_a_finished_edit_whose_sliders_move(tab, viewport, sh
         tab.screenshot(path=shots / f"edit_{viewport['width']}.png", full_page=True)
 
 
-@pytest.mark.xfail(strict=False, reason="times out on a loaded machine")
 def test_point_find_slide_compose_and_reopen(tab, browser, address):
     choose(tab, 7)
     canvas = tab.locator("#picker canvas")
@@ -190,7 +189,6 @@ def test_the_closed_form_model_works_too(tab):
     find_directions(tab)
 
 
-@pytest.mark.xfail(strict=False, reason="times out on a loaded machine")
 def test_two_people_never_see_each_others_work(tab, browser, address):
     other = browser.new_context(viewport={"width": 1440, "height": 1400}).new_page()
     open_tab(other, address)
