@@ -11,9 +11,11 @@ import gradio as gr
 from backend.data import avatars
 from backend.editing import direction_file
 from backend.editing.results import Region, Strips
-from backend.experiments.edit import Edit, EditAll, EditWithFile, FindDirections, FindRegion, ListModels
+from backend.experiments.edit import Edit, EditAll, EditWithFile
+from backend.experiments.edit_directions import FindDirections, FindRegion
 from backend.inference import catalogue, intake
 from backend.inference.cache import find
+from backend.inference.catalogue import ListModels
 from backend.inference.pictures import GALLERY, Invert, Inverted, Picture, Sample, gallery_picture
 from backend.request import BadInput
 from components.action import Action, endpoint, plain

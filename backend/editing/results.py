@@ -8,13 +8,6 @@ THUMBNAIL = 2.0  # the strength of the previews on a direction's card
 
 
 @dataclass(frozen=True)
-class Models:
-    """The models at hand: for each its name, title, shape, labels, recommended t, licence and training."""
-
-    models: tuple[dict, ...]
-
-
-@dataclass(frozen=True)
 class Region:
     """mask (H, W) bool; strength (H, W) in [0, 1]: for a click, how strongly each pixel varies with it, else the mask."""
 

@@ -2,13 +2,13 @@
 
 import hashlib
 import json
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, field
 from functools import cache
 from pathlib import Path
 from typing import Any, Literal
 
-from backend.request import BadInput
+from backend.request import BadInput, Request
 
 ASSETS = Path(__file__).resolve().parents[2] / "assets"
 EMBEDDED = ("avatars",)  # folders of assets/weights that hold a model
@@ -107,3 +107,19 @@ def _read(folder: Path) -> Card:
         training=json.loads(training.read_bytes()) if training.exists() else {},
         path=folder,
     )
+
+
+@dataclass(frozen=True)
+class Models:
+    """The models at hand: for each its name, title, shape, labels, recommended t, licence and training."""
+
+    models: tuple[dict, ...]
+
+
+@dataclass(frozen=True)
+class ListModels(Request):
+    """The models at hand, the recommended one first."""
+
+    def run(self, model: None) -> Iterator[Models]:
+        hidden = ("path", "kind", "patch")
+        yield Models(tuple({k: v for k, v in asdict(card).items() if k not in hidden} for card in cards()))

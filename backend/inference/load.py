@@ -93,7 +93,11 @@ def _unet(found: Card) -> Denoiser:
     from diffusers import UNet2DModel  # takes seconds to import
 
     unet = UNet2DModel.from_pretrained(
-        found.path / "unet", local_files_only=True, use_safetensors=True, torch_dtype=torch.float32
+        found.path / "unet",
+        local_files_only=True,
+        use_safetensors=True,
+        torch_dtype=torch.float32,
+        low_cpu_mem_usage=False,  # it would ask for accelerate, which a network this small has no need of
     )
     config = json.loads((found.path / "scheduler" / "scheduler_config.json").read_bytes())
     denoiser = UNetDenoiser(

@@ -19,7 +19,8 @@ from torch import Tensor
 from backend.data import avatars
 from backend.denoiser.base import given
 from backend.editing import region
-from backend.experiments.edit import Edit, FindDirections, FindRegion
+from backend.experiments.edit import Edit
+from backend.experiments.edit_directions import FindDirections, FindRegion
 from backend.inference.load import Model, load
 from backend.inference.pictures import Invert, Sample, travel
 from backend.inference.run import run

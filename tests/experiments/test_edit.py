@@ -4,14 +4,8 @@ import pytest
 import torch
 
 from backend.editing import direction_file
-from backend.experiments.edit import (
-    Edit,
-    EditAll,
-    EditWithFile,
-    FindDirections,
-    FindRegion,
-    ListModels,
-)
+from backend.experiments.edit import Edit, EditAll, EditWithFile
+from backend.experiments.edit_directions import FindDirections, FindRegion
 from backend.inference import cache, intake
 from backend.inference.load import load
 from backend.inference.pictures import Invert
@@ -154,12 +148,6 @@ def test_cancelling_stops_within_one_evaluation(monkeypatch):
     events.close()
     assert calls == before
     assert result(EditAll(**WHERE, k=2, frames=3)).strips
-
-
-def test_the_list_of_models_says_what_each_is():
-    names = [model["name"] for model in result(ListModels()).models]
-    assert "gaussian" in names and len(set(names)) == len(names)
-    assert all("path" not in model for model in result(ListModels()).models)
 
 
 BAD = {

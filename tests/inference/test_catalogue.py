@@ -61,3 +61,10 @@ def test_only_names_of_the_list_are_models(assets, name) -> None:
     with pytest.raises(BadInput) as refusal:
         catalogue.card(name)
     assert str(refusal.value) == "There is no such model; the models here are avatars, gaussian."
+
+
+def test_the_list_of_models_says_what_each_is():
+    (listed,) = catalogue.ListModels().run(None)
+    names = [model["name"] for model in listed.models]
+    assert "gaussian" in names and len(set(names)) == len(names)
+    assert all("path" not in model for model in listed.models)
