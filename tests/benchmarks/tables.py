@@ -8,15 +8,13 @@ README, RESULTS = ROOT / "README.md", ROOT / "assets" / "results"
 
 
 def table(name: str) -> str:
-    """The Markdown table of one result file, with what made it."""
+    """The Markdown table of the rows of one result file that have a bar, with what made it."""
     saved = json.loads((RESULTS / f"{name}.json").read_text())
     lines = ["| what | measured | 95 % interval | n | bar |", "| --- | --- | --- | --- | --- |"]
-    for row in saved["rows"]:
+    for row in filter(lambda row: row.get("bar"), saved["rows"]):
         interval = f"{row['low']:.3g} to {row['high']:.3g}"
-        lines.append(
-            f"| {row['what']} | {row['value']:.4g} | {interval} | {row['n']} | {row.get('bar', '')} |"
-        )
-    made = f"`{saved['command']}`, {saved['hardware']}, {saved['date']}, {saved['seconds']:.0f} s."
+        lines.append(f"| {row['what']} | {row['value']:.4g} | {interval} | {row['n']} | {row['bar']} |")
+    made = f"`{saved['command']}`, {saved['hardware']}, {saved['date']}, {saved['seconds']:.0f} s; all rows in `assets/results/{name}.json`."
     return "\n".join([*lines, "", made])
 
 
