@@ -102,7 +102,7 @@ class Action:
         gateway: Callable[[Request], Iterator[Any]] | None = None,
     ):
         self.request, self.inputs, self.show, self.outputs = request, dict(inputs), show, list(outputs)
-        self.read, self.linked, self.gateway = read, linked, gateway or _gateway
+        self.read, self.linked, self.gateway = read, linked, gateway or ask
         self.line = StatusLine()
         self._pickers = [c for c in self.outputs if isinstance(c, RegionPicker) and c in inputs.values()]
         self._running: dict[str, threading.Event] = {}  # session -> whether to stop
@@ -169,10 +169,14 @@ class Action:
         regions = dict(zip(self.inputs.values(), values, strict=True))
         return [Shown(region=regions[c]) if c in self._pickers else unchanged(c) for c in self.outputs]
 
-    def _stop(self, http: gr.Request) -> dict[str, Any]:
+    def interrupt(self, http: gr.Request) -> None:
+        """Cancels what this session runs, if anything, within one network evaluation."""
         stop = self._running.get(http.session_hash)
         if stop is not None:
             stop.set()
+
+    def _stop(self, http: gr.Request) -> dict[str, Any]:
+        self.interrupt(http)
         return _line("cancelled", CANCELLED)
 
     def _done(self, request: Request, seconds: float) -> dict[str, Any]:
@@ -271,7 +275,8 @@ def _results(events: Iterator[Any]) -> Iterator[Any]:
         getattr(events, "close", lambda: None)()
 
 
-def _gateway(request: Request) -> Iterator[Any]:
+def ask(request: Request) -> Iterator[Any]:
+    """The events of a request, from the one gateway."""
     from backend.inference.run import run  # imports diffusers: late, so that the page appears first
 
     return run(request)

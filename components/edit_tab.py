@@ -5,27 +5,30 @@ import time
 from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import gradio as gr
 
 from backend.data import avatars
 from backend.editing import direction_file
-from backend.editing.results import Region, Strips
+from backend.editing.results import Found, Region, Strips
 from backend.experiments.edit import Edit, EditAll, EditWithFile
 from backend.experiments.edit_directions import FindDirections, FindRegion
+from backend.experiments.edit_preview import PreviewDirections
+from backend.experiments.edit_transfer import Transfer
 from backend.inference import catalogue, intake
 from backend.inference.cache import find
 from backend.inference.catalogue import ListModels
 from backend.inference.pictures import GALLERY, Invert, Inverted, Picture, Sample, gallery_picture
 from backend.request import BadInput
-from components.action import Action, endpoint, plain
-from components.action import _gateway as gateway
+from components.action import Action, ask, endpoint, plain
 from components.filmstrip import Filmstrip, Position, Slides, Strip
 from components.page import Bar
 from components.pictures import data_uri, gif, heat_uri, image
 from components.region_picker import RegionPicker, Shown
 
 FIRST = EditAll()  # what the page opens with; its result is shipped in assets/runs
+METHODS = [("LOCO: projected off the rest", "loco"), ("generalised: region over rest", "generalized")]
 UNUSUAL = (
     "**This picture is not of the kind that the model knows:** its denoising error is {:.1f} times what 99 % of the "
     "model's own pictures stay below. Directions will mean little."
@@ -34,7 +37,7 @@ UNUSUAL = (
 
 def build(bar: Bar) -> Sequence[Action]:
     """The tab's content; returns the actions that a link may open."""
-    at, first, asked = gr.State(FIRST.at), gr.State(FIRST.first), gr.State(0)
+    at, first, asked, brushed = gr.State(FIRST.at), gr.State(FIRST.first), gr.State(0), gr.State(0)
     shipped: Strips | None = find(FIRST)
     sources = gr.Row(elem_id="sources")
     with gr.Row():
@@ -49,7 +52,10 @@ def build(bar: Bar) -> Sequence[Action]:
             )
             with gr.Row(equal_height=True):
                 k = gr.Slider(1, 8, value=FIRST.k, step=1, label="directions k", elem_id="k", min_width=140)
-                button = gr.Button("Find directions", variant="primary", elem_id="find", min_width=160)
+                method = gr.Dropdown(
+                    METHODS, value=FIRST.method, label="method", elem_id="method", min_width=140
+                )
+            button = gr.Button("Find directions", variant="primary", elem_id="find")
         with gr.Column(scale=6, min_width=330, elem_id="slide"):
             film = Filmstrip(_slides(shipped, FIRST) if shipped else None, elem_id="film")
             fields = {
@@ -58,33 +64,39 @@ def build(bar: Bar) -> Sequence[Action]:
                 "t": bar.t,
                 "region": picker,
                 "k": k,
+                "method": method,
                 "at": at,
                 "first": first,
             }
             sliding = Action(EditAll, fields, lambda r, q: [_slides(r, q)], [film], answer=False)
+            with gr.Column(elem_id="previewing"):
+                of_region = {name: fields[name] for name in ("model", "image", "t", "region", "k")}
+                previewing = Action(
+                    PreviewDirections,
+                    of_region,
+                    lambda r, q: [_preview(r, q)],
+                    [film],
+                    answer=False,
+                    linked=False,
+                )
     with sources:
         looking = _picture_sources(bar, picker)
     _files(bar, fields, film)
 
-    pointing.on(picker.input)
+    quiet = {"show_progress": "hidden", "api_visibility": "private"}
+    anew = {"fn": lambda: ((), 0, time.time_ns()), "inputs": None, "outputs": [at, first, asked]}
+    pointed = pointing.on(picker.input)
     sliding.on(asked.change)
-    button.click(
-        lambda: ((), 0, time.time_ns()),
-        None,
-        [at, first, asked],
-        show_progress="hidden",
-        api_visibility="private",
-    )
-    film.input(
-        _compose,
-        film,
-        [at, first, asked],
-        show_progress="hidden",
-        api_visibility="private",
-        trigger_mode="always_last",
-    )
-    for request in (ListModels, Sample, FindDirections, Edit):
-        function = endpoint(request, plain, gateway)
+    button.click(**anew, **quiet)
+    film.input(_compose, film, [at, first, asked], trigger_mode="always_last", **quiet)
+
+    # A region that changes is previewed at once where the method can, and refined unless it changes again.
+    picker.input(sliding.interrupt, None, None, queue=False, **quiet)
+    for event in (pointed.success, method.change):
+        event(_brushed, method, brushed, **quiet)
+    previewing.on(brushed.change).success(**anew, **quiet)
+    for request in (ListModels, Sample, FindDirections, Edit, Transfer):
+        function = endpoint(request, plain, ask)
         gr.api(function, api_name=function.__name__)
     return [sliding, pointing, looking]
 
@@ -171,17 +183,17 @@ def _look(result: Inverted, request: Invert) -> list[Shown | str]:
 def _slides(result: Strips, request: EditAll) -> Slides:
     found, n = result.found, len(result.strips)
     at = [*request.at, *[0.0] * n][:n]
+    symbol = "s" if request.method == "loco" else "g"
     strips = []
     for i, strip in enumerate(result.strips):
-        s, leak = float(found.s[i]), float(found.leak[i])
         strips.append(
             Strip(
                 key=request.strip(i).key(),
                 title=found.names[i] or f"direction {i + 1}",
                 strengths=strip.strengths,
-                frames=_frames(request.strip(i).key(), strip),
+                frames=[data_uri(picture) for picture in strip.pictures],
                 predicted=strip.predicted,
-                label=f"s = {s:.2f}, α s = {found.alpha * s:.2f}, leak {leak:.2f}",
+                label=_measures(symbol, found, i),
                 heat=heat_uri(found.heat[i]),
                 base=at,
                 strength=at[i],
@@ -190,15 +202,32 @@ def _slides(result: Strips, request: EditAll) -> Slides:
     return Slides(request.directions().key(), data_uri(result.original), strips)
 
 
+def _preview(result: Strips, request: PreviewDirections) -> Slides:
+    found, key = result.found, request.key()
+    strips = [
+        Strip(
+            key=f"{key}:{i}",
+            title=found.names[i] or f"direction {i + 1}",
+            strengths=strip.strengths,
+            frames=[data_uri(picture) for picture in strip.pictures],
+            predicted=strip.predicted,
+            label=_measures("g", found, i),
+            heat=heat_uri(found.heat[i]),
+        )
+        for i, strip in enumerate(result.strips)
+    ]
+    return Slides(key, data_uri(result.original), strips)
+
+
+def _measures(symbol: str, found: Found, i: int) -> str:
+    s, leak = float(found.s[i]), float(found.leak[i])
+    return f"{symbol} = {s:.2f}, α {symbol} = {found.alpha * s:.2f}, leak {leak:.2f}"
+
+
 def _one_strip(result, request: EditWithFile) -> Slides:
     frames = [data_uri(picture) for picture in result.pictures]
     strip = Strip(request.key(), "direction from the file", result.strengths, frames, result.predicted)
     return Slides(request.key(), frames[len(frames) // 2], [strip])
-
-
-def _frames(key: str, strip) -> list[str]:
-    """Encoding is the cost of a strip that comes again, so exact ones are remembered."""
-    return [data_uri(picture) for picture in strip.pictures]
 
 
 def _opening(shipped: Strips | None) -> Shown:
@@ -215,6 +244,10 @@ def _opening(shipped: Strips | None) -> Shown:
 
 def _compose(position: Position) -> tuple[tuple[float, ...], int, int]:
     return position.strengths, position.index, time.time_ns()
+
+
+def _brushed(method: str) -> Any:
+    return time.time_ns() if method == "generalized" else gr.skip()
 
 
 def _chosen(event: gr.SelectData) -> str:
@@ -271,7 +304,7 @@ def _saved(request: EditAll, result: Strips) -> direction_file.Saved:
     step = 0.1 * found.size**0.5 / found.gain
     return direction_file.Saved(
         found.v, found.s, step, card.name, catalogue.weights_sha256(card), request.t, request.region, request.seed,
-        request.rank, found.names,
+        request.rank, found.names, request.method,
     )  # fmt: skip
 
 

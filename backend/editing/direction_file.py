@@ -35,7 +35,7 @@ class Saved:
     seed: int
     rank: int
     names: tuple[str, ...]
-    method: str = "LOCO"
+    method: str = "loco"
     space: str = "x_t"
 
 

@@ -7,7 +7,7 @@ https://arxiv.org/abs/2409.02374, Algorithm 1. With J = dD/dx_t, the region Omeg
     x_t <- x_t + lambda v_i / |v_i|
 
 The leading right singular vectors change the region most; projecting off those of the complement keeps the
-rest still.
+rest still. `backend.jacobian.generalized` weighs the one against the other instead.
 """
 
 import math
@@ -15,8 +15,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from backend.jacobian.linearize import Linearized
-
+RIDGE = 0.1  # of generalised directions: larger moves the region more and the rest less little
 STEP = 0.1  # a strength of 1 is this predicted root-mean-square change inside the region; pixels span 2
 
 
@@ -24,7 +23,7 @@ STEP = 0.1  # a strength of 1 is this predicted root-mean-square change inside t
 class Directions:
     """k unit directions in the space of x_t, strongest first.
 
-    v (k, *shape); s (k,) raw singular values of J_Omega before the projection; gain (k,) = |J_Omega v|;
+    v (k, *shape); s (k,) raw singular values of J_Omega before the projection, or the gain; gain (k,) = |J_Omega v|;
     leak (k,) = energy of J v outside the region over inside; response (k, *shape) = J v.
     """
 
@@ -50,9 +49,8 @@ def project_off(v: Tensor, basis: Tensor) -> Tensor:
     return (columns / columns.norm(dim=1, keepdim=True).clamp(min=1e-12)).view_as(v)
 
 
-def describe(jacobian: Linearized, v: Tensor, s: Tensor, mask: Tensor) -> Directions:
-    """Measures unit directions v against the unmasked Jacobian, k products; mask (H, W) is the region."""
-    response = jacobian.jvp(v)
+def describe(v: Tensor, s: Tensor, response: Tensor, mask: Tensor) -> Directions:
+    """Measures unit directions v (k, *shape) by their response J v, unmasked; mask (H, W) is the region."""
     inside = (response * mask).flatten(1).square().sum(1)
     outside = (response * ~mask).flatten(1).square().sum(1)
     return Directions(v, s, inside.sqrt(), outside / inside.clamp(min=1e-24), response)

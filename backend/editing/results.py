@@ -17,10 +17,20 @@ class Region:
 
 
 @dataclass(frozen=True)
+class Explored:
+    """The Jacobian J on a space of inputs: inputs (n, *shape), independent; images (n, *shape) = J inputs, whole; value
+    (*shape), the posterior mean itself."""
+
+    value: Tensor
+    inputs: Tensor
+    images: Tensor
+
+
+@dataclass(frozen=True)
 class Found:
     """k local directions of one region, strongest first.
 
-    v (k, *shape) unit; s (k,) singular values of the masked Jacobian; gain (k,) = |J v| inside the region; leak (k,)
+    v (k, *shape) unit; s (k,) singular values of the masked Jacobian, of generalised directions the gain; gain (k,) = |J v| inside the region; leak (k,)
     energy of J v outside over inside; heat (k, H, W) = |J v| of each pixel, 1 at its largest; minus and plus (k, *shape)
     previews, one evaluation at strength -THUMBNAIL and +THUMBNAIL; names (k,), "" where nothing reads the factors; mask
     (H, W); size, values in the region; alpha, the schedule's at t (alpha s does not depend on the schedule); residual (k,)
@@ -61,3 +71,18 @@ class Strips:
     original: Tensor
     found: Found
     strips: tuple[Strip, ...]
+
+
+@dataclass(frozen=True)
+class Transferred:
+    """Pictures (n, *shape) before and after a direction of another picture was added.
+
+    factor: the one that the direction moves most in its own picture, by `amount` of its standard deviations; amounts (n,):
+    by how many it moved in these. "", 0 and () where nothing reads the factors.
+    """
+
+    originals: Tensor
+    edited: Tensor
+    factor: str
+    amount: float
+    amounts: tuple[float, ...]

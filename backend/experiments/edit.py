@@ -50,7 +50,7 @@ class Edit(FindDirections):
 
     def directions(self) -> FindDirections:
         """The request for the directions alone."""
-        return FindDirections(self.model, self.image, self.t, self.region, self.k, self.rank, self.seed)
+        return FindDirections(**{name: getattr(self, name) for name in FindDirections().values()})
 
     def run(self, model: Model) -> Iterator[Any]:
         inverted = yield from call(Invert(self.model, self.image, self.t), model)
@@ -81,7 +81,7 @@ class EditAll(FindDirections):
 
     def directions(self) -> FindDirections:
         """The request for the directions alone."""
-        return FindDirections(self.model, self.image, self.t, self.region, self.k, self.rank, self.seed)
+        return FindDirections(**{name: getattr(self, name) for name in FindDirections().values()})
 
     def strip(self, slide: int) -> Edit:
         """The request for one strip; strengths that make no difference are left out, so equal strips have equal keys."""

@@ -9,24 +9,26 @@ done with the directions is in backend.experiments.edit.
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
 
 from backend.denoiser.base import Denoiser, given
 from backend.editing import factors, region
-from backend.editing.directions import Directions, describe, project_off
-from backend.editing.results import THUMBNAIL, Found, Region
+from backend.editing.directions import RIDGE, Directions, describe, project_off
+from backend.editing.results import THUMBNAIL, Explored, Found, Region
 from backend.inference import catalogue
 from backend.inference.cache import call
 from backend.inference.load import Model
 from backend.inference.pictures import Invert, Inverted
+from backend.jacobian.generalized import Memory, generalized_steps, remember
 from backend.jacobian.linearize import Linearized, linearize, restrict
 from backend.jacobian.svd import svd_steps
 from backend.request import Progress, Request, option, require
 
 LARGEST_K = 50
+EXPLORED = 60  # columns of J in an exploration: enough for any region to begin from
 
 
 @dataclass(frozen=True)
@@ -66,11 +68,40 @@ class FindRegion(Request):
 
 
 @dataclass(frozen=True)
-class FindDirections(Request):
-    """Leading singular directions of one region, the complement's projected off.
+class Explore(Request):
+    """The Jacobian of a picture at a noise level on the space of its leading singular vectors, for any region to use."""
 
-    LOCO Edit (https://arxiv.org/abs/2409.02374, Algorithm 1): v = (I - V' V'^T) v_i, with v_i the leading right singular
-    vectors of the region's Jacobian and V' those of the rest.
+    model: str = option("avatars", "the model")
+    image: str = option("gallery:1", "the picture")
+    t: float = option(0.5, "the noise level t")
+
+    def check(self) -> None:
+        check_t(self.t)
+
+    def needs(self) -> tuple[Request, ...]:
+        return (Invert(self.model, self.image, self.t),)
+
+    def run(self, model: Model) -> Iterator[Any]:
+        inverted = yield from call(Invert(self.model, self.image, self.t), model)
+        memory = Memory()
+        jacobian = remember(_jacobian(model, inverted, self.t), memory)
+        yield from svd_steps(jacobian, 1, tol=0.0, max_products=2 * EXPLORED)
+        inputs, images = (torch.stack(part).cpu() for part in (memory.inputs, memory.images))
+        yield Explored(jacobian.value.cpu(), inputs, images)
+
+
+def remembered(explored: Explored, model: Model) -> Memory:
+    """What was explored, on the model's device."""
+    return Memory(*(list(part.to(model.device)) for part in (explored.inputs, explored.images)))
+
+
+@dataclass(frozen=True)
+class FindDirections(Request):
+    """Directions that change one region of the picture most and the rest little, by one of two methods.
+
+    loco: LOCO Edit (https://arxiv.org/abs/2409.02374, Algorithm 1): v = (I - V' V'^T) v_i, with v_i the leading right
+    singular vectors of the region's Jacobian and V' the `rank` leading ones of the rest.
+    generalized: the largest |J_in v|^2 / (|J_out v|^2 + mu |v|^2), see backend.jacobian.generalized.
     """
 
     model: str = option("avatars", "the model")
@@ -80,67 +111,77 @@ class FindDirections(Request):
     k: int = option(5, "the number of directions")
     rank: int = option(5, "the rank of what is projected off")
     seed: int = option(0, "the seed")
+    method: Literal["loco", "generalized"] = option("loco", "the method")
 
     def check(self) -> None:
         _check_region(self.model, self.region)
-        require(0 < self.t <= 1, "The noise level t must be above 0 and at most 1.")
+        check_t(self.t)
         require(1 <= self.k <= LARGEST_K, f"Ask for 1 to {LARGEST_K} directions.")
         require(0 <= self.rank <= LARGEST_K, f"The rank of what is projected off must be 0 to {LARGEST_K}.")
         require(0 <= self.seed < 2**31, "The seed must be between 0 and 2,147,483,647.")
 
     def needs(self) -> tuple[Request, ...]:
-        return (Invert(self.model, self.image, self.t), FindRegion(self.model, self.image, self.region))
+        first = (Invert(self.model, self.image, self.t), FindRegion(self.model, self.image, self.region))
+        return first if self.method == "loco" else (*first, Explore(self.model, self.image, self.t))
 
     def run(self, model: Model) -> Iterator[Any]:
         inverted = yield from call(Invert(self.model, self.image, self.t), model)
-        found = yield from call(FindRegion(self.model, self.image, self.region), model)
-        mask = region.check_editable(found.mask).to(model.device)
-        size = int(mask.sum()) * model.denoiser.shape[0]
-        require(
-            self.k <= size, "The region has fewer values than the directions asked for; paint a larger one."
-        )
+        mask = yield from region_of(self, model)
+        find = self._loco if self.method == "loco" else self._generalized
+        d, residual, products = yield from find(model, inverted, mask)
+        yield Progress(1, 1, "sets of directions measured")
+        step = d.distance(torch.full_like(d.s, THUMBNAIL), region_size(model, mask)).view(-1, 1, 1, 1) * d.v
+        x_t = inverted.x_t.to(model.device)
+        previews = posterior_mean(labelled(model, inverted), torch.stack([x_t - step, x_t + step]), self.t)
+        yield found_of(model, self.t, d, previews, mask, residual, products)
 
+    def _loco(self, model: Model, inverted: Inverted, mask: Tensor) -> Iterator[Any]:
+        """The directions, the residuals of their singular triplets, and the products that they took."""
         jacobian = _jacobian(model, inverted, self.t)
         inside = yield from svd_steps(restrict(jacobian, mask), self.k, seed=self.seed)
         v = inside.V
         if self.rank:
             outside = yield from svd_steps(restrict(jacobian, ~mask), self.rank, seed=self.seed)
             v = project_off(v, outside.V)
-        directions = describe(jacobian, v, inside.S, mask)
-        yield Progress(1, 1, "sets of directions measured")
-        yield _found(model, inverted, self.t, directions, mask, size, inside.residual, jacobian.cost.products)
+        directions = describe(v, inside.S, jacobian.jvp(v), mask)
+        return directions, inside.residual, jacobian.cost.products
+
+    def _generalized(self, model: Model, inverted: Inverted, mask: Tensor) -> Iterator[Any]:
+        explored = yield from call(Explore(self.model, self.image, self.t), model)
+        jacobian = _jacobian(model, inverted, self.t)
+        memory = remembered(explored, model)
+        v, images = yield from generalized_steps(jacobian, memory, mask, self.k, RIDGE)
+        gain = (images * mask).flatten(1).norm(dim=1)
+        return describe(v, gain, images, mask), torch.zeros_like(gain), jacobian.cost.products
 
 
-def _found(
-    model: Model,
-    inverted: Inverted,
-    t: float,
-    d: Directions,
-    mask: Tensor,
-    size: int,
-    residual: Tensor,
-    products: int,
+def found_of(
+    model: Model, t: float, d: Directions, previews: Tensor, mask: Tensor, residual: Tensor, products: int
 ) -> Found:
-    step = d.distance(torch.full_like(d.s, THUMBNAIL), size).view(-1, 1, 1, 1) * d.v
-    x_t = inverted.x_t.to(model.device)
-    minus, plus = posterior_mean(labelled(model, inverted), torch.stack([x_t - step, x_t + step]), t)
-    heat = d.response.square().sum(1).sqrt()
+    """Directions with their previews (2, k, *shape), at -THUMBNAIL and +THUMBNAIL, as a result."""
     alpha, _ = model.denoiser.schedule(torch.tensor(t, dtype=torch.float64))
-    tensors = (
-        d.v,
-        d.s,
-        d.gain,
-        d.leak,
-        heat / heat.amax((1, 2), keepdim=True),
-        minus.clamp(-1, 1),
-        plus.clamp(-1, 1),
-    )
-    v, s, gain, leak, heat, minus, plus = (x.detach().cpu() for x in tensors)
+    heat = d.response.square().sum(1).sqrt()
+    heat = heat / heat.amax((1, 2), keepdim=True)
+    tensors = (d.v, d.s, d.gain, d.leak, heat, *previews.clamp(-1, 1))
+    *tensors, minus, plus = (x.detach().cpu() for x in tensors)
     reader = model.reader()
     names = factors.most_moved(reader, minus, plus) if reader else ("",) * len(plus)
-    return Found(
-        v, s, gain, leak, heat, minus, plus, names, mask.cpu(), size, float(alpha), residual.cpu(), products
-    )
+    size = region_size(model, mask)
+    return Found(*tensors, minus, plus, names, mask.cpu(), size, float(alpha), residual.cpu(), products)
+
+
+def region_size(model: Model, mask: Tensor) -> int:
+    """Values in a region."""
+    return int(mask.sum()) * model.denoiser.shape[0]
+
+
+def region_of(request: "FindDirections", model: Model) -> Iterator[Any]:
+    """The request's region as a mask on the model's device. Raises BadInput where k is too large for it."""
+    found = yield from call(FindRegion(request.model, request.image, request.region), model)
+    mask = region.check_editable(found.mask).to(model.device)
+    enough = request.k <= region_size(model, mask)
+    require(enough, "The region has fewer values than the directions asked for; paint a larger one.")
+    return mask
 
 
 def labelled(model: Model, inverted: Inverted) -> Denoiser:
@@ -162,6 +203,11 @@ def posterior_mean(denoiser: Denoiser, x_t: Tensor, t: float) -> Tensor:
 def _pointed(model: str, text: str) -> region.Part | region.Click | Tensor:
     _, height, width = catalogue.card(model).shape
     return region.parse(text, height, width)
+
+
+def check_t(t: float) -> None:
+    """Raises BadInput unless t is a noise level."""
+    require(0 < t <= 1, "The noise level t must be above 0 and at most 1.")
 
 
 def _check_region(model: str, text: str) -> None:

@@ -8,14 +8,30 @@ README, RESULTS = ROOT / "README.md", ROOT / "assets" / "results"
 
 
 def table(name: str) -> str:
-    """The Markdown table of the rows of one result file that have a bar, with what made it."""
+    """The Markdown table of one result file, with what made it: a line for each row that has a bar, or, where rows name a
+    method and a measure, a line for each method."""
     saved = json.loads((RESULTS / f"{name}.json").read_text())
+    lines = _compared(saved["rows"]) if "method" in saved["rows"][0] else _against_bars(saved["rows"])
+    made = f"`{saved['command']}`, {saved['hardware']}, {saved['date']}, {saved['seconds']:.0f} s;"
+    return "\n".join([*lines, "", f"{made} all rows, with intervals, in `assets/results/{name}.json`."])
+
+
+def _compared(rows: list[dict]) -> list[str]:
+    values = {(row["method"], row["measure"]): f"{row['value']:.3g}" for row in rows}
+    methods, measures = (list(dict.fromkeys(row[key] for row in rows)) for key in ("method", "measure"))
+    lines = [" | ".join(["| method", *measures]) + " |", "| --- " * (len(measures) + 1) + "|"]
+    return lines + [
+        " | ".join([f"| {method}", *(values.get((method, measure), "") for measure in measures)]) + " |"
+        for method in methods
+    ]
+
+
+def _against_bars(rows: list[dict]) -> list[str]:
     lines = ["| what | measured | 95 % interval | n | bar |", "| --- | --- | --- | --- | --- |"]
-    for row in filter(lambda row: row.get("bar"), saved["rows"]):
+    for row in filter(lambda row: row.get("bar"), rows):
         interval = f"{row['low']:.3g} to {row['high']:.3g}"
         lines.append(f"| {row['what']} | {row['value']:.4g} | {interval} | {row['n']} | {row['bar']} |")
-    made = f"`{saved['command']}`, {saved['hardware']}, {saved['date']}, {saved['seconds']:.0f} s; all rows in `assets/results/{name}.json`."
-    return "\n".join([*lines, "", made])
+    return lines
 
 
 def filled(text: str) -> str:

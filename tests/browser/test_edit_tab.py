@@ -16,7 +16,7 @@ QUICK = 120_000  # ms; generous, since a test machine may be busy
 
 
 def line(where: str) -> str:
-    return f"(document.querySelector('#{where} .status-line .line')?.__state ?? {{}})"
+    return f"(document.querySelector('#{where} .status-line:not(#previewing *) .line')?.__state ?? {{}})"
 
 
 @pytest.fixture(scope="module")
@@ -106,6 +106,18 @@ def test_point_find_slide_compose_and_reopen(tab, browser, address):
     again.wait_for_function(f"{FILM}.key === {key!r} && {line('slide')}.state === 'done'")
     assert again.evaluate(f"{line('slide')}.query") == tab.evaluate(f"{line('slide')}.query")
     again.context.close()
+
+
+def test_a_new_region_is_previewed_and_refined_by_itself_where_the_method_can(tab):
+    before = tab.evaluate(f"{FILM}.key")
+    tab.locator("#method input").click()
+    tab.get_by_role("option", name=re.compile("generalised")).click()
+    tab.wait_for_function(f"{FILM}.key !== {before!r} && {line('slide')}.state === 'done'")
+    assert 'method="generalized"' in tab.evaluate(f"{line('slide')}.python")
+    tab.evaluate(f"window.seen = new Set(); setInterval(() => window.seen.add({FILM}.key), 5)")
+    part(tab, "hair")
+    tab.wait_for_function(f"{line('slide')}.query?.includes('hair') && {line('slide')}.state === 'done'")
+    assert tab.evaluate("window.seen.size") >= 3, "the old directions, the preview, and the refined ones"
 
 
 def test_copied_python_names_what_is_shown(tab):

@@ -11,7 +11,7 @@ from gradio_client.exceptions import AppError
 import app
 from components.page import LAUNCH
 
-ENDPOINTS = {"/models", "/sample", "/invert", "/region", "/directions", "/edit", "/file"}
+ENDPOINTS = {"/models", "/sample", "/invert", "/region", "/directions", "/edit", "/transfer", "/file"}
 WHERE = {"model": "gaussian", "image": "gallery:3", "t": 0.5, "region": "box:2,1,6,4"}
 
 
@@ -50,6 +50,11 @@ def test_directions_and_a_strip(client):
     assert np.allclose(np.linalg.norm(tensor(found["v"]).reshape(2, -1), axis=1), 1, atol=1e-5)
     strip = client.predict(**WHERE, k=2, frames=3, api_name="/edit")
     assert tensor(strip["pictures"]).shape == (3, 1, 8, 8) and strip["predicted"] is False
+
+
+def test_transfer(client):
+    moved = client.predict(**WHERE, k=2, onto=["gallery:5", "gallery:6"], api_name="/transfer")
+    assert tensor(moved["edited"]).shape == tensor(moved["originals"]).shape == (2, 1, 8, 8)
 
 
 def test_sample_invert_and_region(client):

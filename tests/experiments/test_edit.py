@@ -2,10 +2,13 @@
 
 import pytest
 import torch
+from scipy.linalg import eigh
 
 from backend.editing import direction_file
+from backend.editing.directions import RIDGE
 from backend.experiments.edit import Edit, EditAll, EditWithFile
 from backend.experiments.edit_directions import FindDirections, FindRegion
+from backend.experiments.edit_preview import PreviewDirections
 from backend.inference import cache, intake
 from backend.inference.load import load
 from backend.inference.pictures import Invert
@@ -60,6 +63,47 @@ def test_without_a_rank_nothing_is_projected_off():
     found = result(FindDirections(**WHERE, k=2, rank=0))
     inside = torch.linalg.svd(rows(found.mask), full_matrices=False)
     assert ((found.v.flatten(1).double() * inside.Vh[:2]).sum(1).abs() > 1 - 1e-3).all()
+
+
+def test_generalized_directions_are_those_of_the_dense_pencil_and_leak_less():
+    found = result(FindDirections(**WHERE, k=3, method="generalized"))
+    gram_in, gram_out = (rows(mask).T @ rows(mask) for mask in (found.mask, ~found.mask))
+    mu = RIDGE * torch.linalg.eigvalsh(gram_in)[-1]
+    best = eigh(gram_in, gram_out + mu * torch.eye(64), eigvals_only=True)[::-1][:3].copy()
+    v = found.v.flatten(1).double()
+    reached = (v @ gram_in * v).sum(1) / ((v @ gram_out * v).sum(1) + mu)
+    torch.testing.assert_close(reached, torch.from_numpy(best), rtol=1e-3, atol=0)
+    assert (found.leak < result(FindDirections(**WHERE, k=3)).leak).all()
+    assert torch.equal(found.s, found.gain)
+
+
+def test_a_second_region_of_an_explored_picture_costs_two_rounds():
+    first = result(FindDirections(**WHERE, k=2, method="generalized"))
+    other = result(FindDirections(**WHERE | {"region": "box:4,4,8,8"}, k=2, method="generalized"))
+    assert first.products == other.products == 2 * 2 * 2
+
+
+def test_a_preview_of_another_region_asks_the_network_nothing_and_is_nearly_what_comes(monkeypatch):
+    result(PreviewDirections(**WHERE, k=2))
+    other = WHERE | {"region": "box:4,4,8,8"}
+    result(FindRegion("gaussian", "gallery:3", other["region"]))
+    refined = result(FindDirections(**other, k=2, method="generalized"))
+    denoiser = load("gaussian").denoiser
+    monkeypatch.setattr(type(denoiser), "forward", None)
+    preview = result(PreviewDirections(**other, k=2))
+    assert all(strip.predicted for strip in preview.strips) and preview.found.products == 0
+    assert (preview.found.gain >= 0.8 * refined.gain).all()
+
+
+def test_a_preview_is_first_order():
+    """As strips of the Gaussian are, which is affine, but for clipping."""
+    preview = result(PreviewDirections(**WHERE, k=1))
+    x_t, D = result(Invert("gaussian", "gallery:3", 0.5)).x_t, load("gaussian").denoiser
+    found, strip = preview.found, preview.strips[0]
+    step = 0.1 * found.size**0.5 * found.v[0] / found.gain[0]
+    strengths = torch.tensor(strip.strengths).view(-1, 1, 1, 1)
+    expected = D(x_t + strengths * step, 0.5).clamp(-1, 1)
+    torch.testing.assert_close(strip.pictures, expected, atol=1e-4, rtol=0)
 
 
 def test_strength_one_is_a_predicted_change_of_a_tenth_inside_the_region():
@@ -153,6 +197,7 @@ def test_cancelling_stops_within_one_evaluation(monkeypatch):
 BAD = {
     "an unknown model": FindDirections(model="nobody"),
     "a path for a model": FindDirections(model="../../etc"),
+    "an unknown method": FindDirections(**WHERE, method="guess"),
     "no directions": FindDirections(**WHERE, k=0),
     "ten thousand directions": FindDirections(**WHERE, k=10_000),
     "strength nan": EditAll(**WHERE, span=float("nan")),

@@ -1,0 +1,1 @@
+"""Rival methods of editing, one paper one file."""

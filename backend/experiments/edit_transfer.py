@@ -1,0 +1,99 @@
+"""The edit tab: one picture's direction on other pictures, and at another noise level."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from backend.data import avatars
+from backend.denoiser.base import given
+from backend.editing.directions import STEP
+from backend.editing.results import Transferred
+from backend.experiments.edit import DENOISE_STEPS, STRONGEST, Edit
+from backend.experiments.edit_directions import FindDirections, check_t
+from backend.inference.cache import call
+from backend.inference.load import Model
+from backend.inference.pictures import open_picture, sample_of, travel
+from backend.request import Request, option, require
+
+MOST = 200  # pictures in one request
+BATCH = 50  # of them at once
+INVERSION_STEPS = 20
+ROW = tuple(f"gallery:{i}" for i in range(2, 10))
+
+
+@dataclass(frozen=True)
+class Transfer(FindDirections):
+    """One direction of a picture on others: x_t' + lambda v, with v and lambda unchanged, then denoised.
+
+    As in LOCO Edit (https://arxiv.org/abs/2409.02374), where nothing is aligned or projected again.
+    """
+
+    slide: int = option(0, "the direction")
+    strength: float = option(2.0, "the strength")
+    onto: tuple[str, ...] = option(ROW, "the other pictures")
+    onto_t: float = option(0.0, "the noise level t of the other pictures (0 for the same)")
+
+    def check(self) -> None:
+        super().check()
+        require(0 <= self.slide < self.k, "The direction must be one of those asked for.")
+        require(
+            0 < abs(self.strength) <= STRONGEST, f"The strength must be at most {STRONGEST:g}, and not 0."
+        )
+        require(1 <= len(self.onto) <= MOST, f"Name 1 to {MOST} other pictures.")
+        check_t(self.onto_t or self.t)
+
+    def needs(self) -> tuple[Request, ...]:
+        samples = (sample for image in self.onto for sample in sample_of(self.model, image))
+        return (*super().needs(), self.directions(), self.edit(), *samples)
+
+    def directions(self) -> FindDirections:
+        """The request for the directions alone."""
+        return FindDirections(**{name: getattr(self, name) for name in FindDirections().values()})
+
+    def edit(self) -> Edit:
+        """The request for the edit of the direction's own picture, at both signs of the strength."""
+        return Edit(**self.directions().values(), slide=self.slide, span=abs(self.strength), frames=3)
+
+    def run(self, model: Model) -> Iterator[Any]:
+        found = yield from call(self.directions(), model)
+        own = yield from call(self.edit(), model)
+        step = self.strength * STEP * found.size**0.5 / found.gain[self.slide] * found.v[self.slide]
+        pictures = []
+        for image in self.onto:
+            pictures.append((yield from open_picture(image, model)))
+        originals, edited = torch.stack([picture.x_0 for picture in pictures]), []
+        t = self.onto_t or self.t
+        for some in torch.arange(len(pictures)).split(BATCH):
+            denoiser = given(model.denoiser, **_labels(model, [pictures[i].label for i in some]))
+            x_t = yield from travel(denoiser, originals[some].to(model.device), 0.0, t, INVERSION_STEPS)
+            x = yield from travel(denoiser, x_t + step.to(model.device), t, 0.0, DENOISE_STEPS)
+            edited.append(x.clamp(-1, 1).cpu())
+        edited = torch.cat(edited)
+        pair = own.pictures[[1, 2 if self.strength > 0 else 0]]
+        yield Transferred(originals, edited, *_moved(model, pair, originals, edited))
+
+
+def _labels(model: Model, names: list[str]) -> dict[str, Tensor]:
+    """The pictures' own labels, one for each of a batch."""
+    if not model.card.labels:
+        return {}
+    return {"label": torch.tensor([model.card.labels.index(name) if name else -1 for name in names])}
+
+
+@torch.no_grad()
+def _moved(
+    model: Model, own: Tensor, originals: Tensor, edited: Tensor
+) -> tuple[str, float, tuple[float, ...]]:
+    """The factor that moved most in the direction's own picture (2, *shape), before and after; how far there and in the
+    others, in its standard deviations; ("", 0, ()) where nothing reads factors."""
+    reader = model.reader()
+    if reader is None:
+        return "", 0.0, ()
+    before, after = torch.cat([own[:1], originals]), torch.cat([own[1:], edited])
+    change = (reader(after)[0] - reader(before)[0]) / reader.std
+    most = int(change[0].abs().argmax())
+    amount, *amounts = change[:, most].tolist()
+    return avatars.FACTOR_NAMES[most], amount, tuple(amounts)
