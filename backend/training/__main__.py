@@ -31,7 +31,8 @@ def main(arguments: list[str] | None = None) -> None:
     torch.set_num_threads(chosen.threads)
     torch.manual_seed(plan.seed)
     network = recipe.build()
-    if chosen.start:
+    if chosen.start:  # trained weights need no high rate again: half of it, falling all the way
+        plan = replace(plan, lr=plan.lr / 2, decay=1.0)
         network.load_state_dict(recipe.weights(chosen.start))
         started = json.loads((chosen.start / "training.json").read_text())  # now: --out may replace it
     network.to(chosen.device)

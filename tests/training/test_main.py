@@ -90,6 +90,7 @@ def test_it_trains_on_from_saved_weights_and_says_from_which(train, tmp_path):
     start = str(tmp_path / "weights" / "tiny")
     made = train("--steps", "1", "--seed", "2", "--start", start)
     assert made["start"] == first
+    assert (made["plan"]["lr"], made["plan"]["decay"]) == (first["plan"]["lr"] / 2, 1.0)
     assert made["command"] == f"python -m backend.training tiny --steps 1 --seed 2 --start {start}"
     after = weights(tmp_path / "weights" / "tiny")
     step = max((after[name] - before[name]).abs().max().item() for name in ("0.weight", "3.weight"))
