@@ -180,6 +180,16 @@ def test_files_are_saved_and_directions_read_back(tab, tmp_path):
     tab.get_by_text(re.compile("damaged, or was changed")).first.wait_for()
 
 
+def test_the_direction_is_tried_on_eight_other_pictures(tab, shots):
+    tab.locator("#others").click()
+    tab.locator("#transferred button.thumbnail-item").nth(15).wait_for()
+    tab.wait_for_function(f"{line('transfer')}.query?.includes('do=Transfer')")
+    captions = tab.locator("#transferred .caption-label").all_inner_texts()
+    assert len(captions) == 8 and all(re.fullmatch(r"[+\u2212]\d+\.\d", text.strip()) for text in captions)
+    if shots:
+        tab.screenshot(path=shots / "transfer_1440.png", full_page=True)
+
+
 def test_cancel_leaves_what_was_there(tab):
     part(tab, "eyes")
     key = tab.evaluate(f"{FILM}.key")
