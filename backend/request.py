@@ -24,9 +24,9 @@ import hashlib
 import json
 import math
 import unicodedata
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, Literal, Self, get_args, get_origin, get_type_hints
+from typing import Any, Literal, Self, TypeVar, get_args, get_origin, get_type_hints
 from urllib.parse import parse_qsl, urlencode
 
 FORMAT = 1  # of keys, links and request.json; raise it when an old one would mean something else
@@ -35,6 +35,8 @@ LONGEST_LINK = 6_000  # characters; servers in front of a Space refuse longer ad
 LARGEST_INT = 2**53  # beyond it a browser's numbers are no longer whole
 OTHER_VERSION = "This link or file belongs to another version of Subspace Lab."
 NO_ACTION = "This link or file names no known action."
+
+Result = TypeVar("Result")
 
 
 class BadInput(ValueError):
@@ -55,6 +57,15 @@ class Failed:
     """The request ended without a result; `sentence` tells the person why and what to do."""
 
     sentence: str
+
+
+def finish(steps: Generator[Any, None, Result]) -> Result:
+    """What a generator returns, its progress unseen."""
+    while True:
+        try:
+            next(steps)
+        except StopIteration as stop:
+            return stop.value
 
 
 def require(condition: bool, sentence: str) -> None:

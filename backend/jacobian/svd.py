@@ -25,7 +25,7 @@ import torch
 from torch import Tensor
 
 from backend.jacobian.linearize import Cost, Linearized
-from backend.request import Progress
+from backend.request import Progress, finish
 
 TIE = 3e-3  # values this close, relatively, count as equal: any basis of their space will do
 WHAT = "Jacobian products"
@@ -61,7 +61,7 @@ def svd(
     max_products: int | None = None,
 ) -> SVD:
     """The k leading singular triplets; arguments as in `svd_steps`."""
-    return _run(svd_steps(jacobian, k, block=block, tol=tol, seed=seed, max_products=max_products))
+    return finish(svd_steps(jacobian, k, block=block, tol=tol, seed=seed, max_products=max_products))
 
 
 def svd_steps(
@@ -228,7 +228,7 @@ def _exact_steps(jacobian: Linearized, k: int) -> Generator[Progress, None, SVD]
 
 def exact(jacobian: Linearized, k: int) -> SVD:
     """The k leading triplets from all rows and a dense SVD: as many J^T products as the mask has outputs."""
-    return _run(_exact_steps(jacobian, k))
+    return finish(_exact_steps(jacobian, k))
 
 
 def _pack(jacobian: Linearized, u: Tensor, s: Tensor, v: Tensor, residual: Tensor, before: Cost) -> SVD:
@@ -249,11 +249,3 @@ def _pack(jacobian: Linearized, u: Tensor, s: Tensor, v: Tensor, residual: Tenso
 def _typical(k: int) -> int:
     """Products that k triplets of a network's Jacobian usually take."""
     return 5 * k + 10
-
-
-def _run(steps: Generator[Progress, None, SVD]) -> SVD:
-    while True:
-        try:
-            next(steps)
-        except StopIteration as stop:
-            return stop.value

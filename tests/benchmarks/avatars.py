@@ -29,7 +29,7 @@ from backend.metrics.factor_regressor import FactorRegressor
 from backend.metrics.frechet import frechet_distance
 from backend.metrics.image import psnr
 from backend.metrics.intervals import Estimate, bootstrap, rate
-from backend.request import Failed, Progress, Request
+from backend.request import Failed, Progress, Request, finish
 from backend.sampling.noise import noise
 from tests.benchmarks import report
 
@@ -243,12 +243,7 @@ def moved(bench: Bench, x: Tensor, labels: Tensor, start: float, end: float, ste
     done = []
     for some, label in progress([*zip(x.split(BATCH), labels.split(BATCH), strict=True)], "batches moved"):
         way = travel(given(bench.model.denoiser, label=label), some.to(bench.model.device), start, end, steps)
-        while True:
-            try:
-                next(way)
-            except StopIteration as end_of_way:
-                done.append(end_of_way.value.cpu())
-                break
+        done.append(finish(way).cpu())
     return torch.cat(done)
 
 

@@ -46,6 +46,7 @@ from backend.jacobian.linearize import linearize, restrict
 from backend.jacobian.svd import svd, svd_steps
 from backend.metrics.image import psnr, ssim
 from backend.metrics.intervals import Estimate, bootstrap, rate
+from backend.request import finish
 from tests.benchmarks import report
 from tests.benchmarks.avatars import held_out, in_range
 
@@ -353,15 +354,6 @@ def row(method: str, measure: str, estimate: Estimate, bar: str = "") -> dict[st
 def logits(model: Model) -> Callable[[Tensor], Tensor]:
     """The expression classifier, which stands where others have CLIP."""
     return lambda pictures: model.reader()(pictures)[1]
-
-
-def finish(steps: Iterator[Any]) -> Any:
-    """What a generator returns."""
-    while True:
-        try:
-            next(steps)
-        except StopIteration as stop:
-            return stop.value
 
 
 if __name__ == "__main__":

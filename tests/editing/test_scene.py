@@ -9,6 +9,7 @@ from backend.editing.label_direction import label_direction
 from backend.editing.scene import Scene, along, steered
 from backend.jacobian.linearize import linearize, restrict
 from backend.jacobian.svd import exact
+from backend.request import finish
 from tests.denoiser import examples
 
 
@@ -19,14 +20,6 @@ def scene() -> Scene:
     mask = torch.zeros(16, 16, dtype=torch.bool)
     mask[4:9, 6:12] = True
     return Scene(denoiser, torch.tensor(1), x_t, 0.5, mask)
-
-
-def finish(steps):
-    while True:
-        try:
-            next(steps)
-        except StopIteration as stop:
-            return stop.value
 
 
 def test_a_direction_moves_by_the_unit(scene):

@@ -8,6 +8,7 @@ from torch import Tensor
 from backend.jacobian.generalized import Memory, generalized, generalized_steps, remember
 from backend.jacobian.linearize import Linearized, linearize
 from backend.jacobian.svd import svd
+from backend.request import finish
 
 IN, OUT, K = 60, (3, 5, 6), 4
 
@@ -53,14 +54,6 @@ def explored(jacobian: Linearized, columns: int) -> Memory:
     memory = Memory()
     svd(remember(jacobian, memory), 1, tol=0.0, max_products=2 * columns)
     return memory
-
-
-def finish(steps):
-    while True:
-        try:
-            next(steps)
-        except StopIteration as stop:
-            return stop.value
 
 
 @pytest.mark.parametrize("ridge", [1e-2, 0.1, 1.0])

@@ -7,17 +7,10 @@ from torch import Tensor
 from backend.denoiser.base import given
 from backend.denoiser.unet import UNetDenoiser
 from backend.editing.baselines.epsilon_jacobian import epsilon_directions
+from backend.request import finish
 from tests.denoiser.examples import mixture, unet
 
 T, LABEL = 0.5, torch.tensor(1)
-
-
-def finish(steps) -> Tensor:
-    while True:
-        try:
-            next(steps)
-        except StopIteration as stop:
-            return stop.value
 
 
 def point(shape: tuple[int, ...]) -> Tensor:
