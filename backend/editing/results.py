@@ -30,8 +30,8 @@ class Explored:
 class Found:
     """k local directions of one region, strongest first.
 
-    v (k, *shape) unit; s (k,) singular values of the masked Jacobian, of generalised directions the gain; gain (k,) = |J v| inside the region; leak (k,)
-    energy of J v outside over inside; heat (k, H, W) = |J v| of each pixel, 1 at its largest; minus and plus (k, *shape)
+    v (k, *shape) unit; s (k,) singular values of the masked Jacobian, of generalised directions the gain;
+    gain (k,) = |J v| inside the region; leak (k,) energy of J v outside over inside; heat (k, H, W) = |J v| of each pixel, 1 at its largest; minus and plus (k, *shape)
     previews, one evaluation at strength -THUMBNAIL and +THUMBNAIL; names (k,), "" where nothing reads the factors; mask
     (H, W); size, values in the region; alpha, the schedule's at t (alpha s does not depend on the schedule); residual (k,)
     of the singular triplets; products and evaluations spent.

@@ -48,10 +48,6 @@ class Edit(FindDirections):
     def needs(self) -> tuple[Request, ...]:
         return (*super().needs(), self.directions())
 
-    def directions(self) -> FindDirections:
-        """The request for the directions alone."""
-        return FindDirections(**{name: getattr(self, name) for name in FindDirections().values()})
-
     def run(self, model: Model) -> Iterator[Any]:
         inverted = yield from call(Invert(self.model, self.image, self.t), model)
         found = yield from call(self.directions(), model)
@@ -78,10 +74,6 @@ class EditAll(FindDirections):
 
     def needs(self) -> tuple[Request, ...]:
         return (*super().needs(), self.directions(), *(self.strip(i) for i in range(self.k)))
-
-    def directions(self) -> FindDirections:
-        """The request for the directions alone."""
-        return FindDirections(**{name: getattr(self, name) for name in FindDirections().values()})
 
     def strip(self, slide: int) -> Edit:
         """The request for one strip; strengths that make no difference are left out, so equal strips have equal keys."""

@@ -135,6 +135,10 @@ class FindDirections(Request):
         previews = posterior_mean(labelled(model, inverted), torch.stack([x_t - step, x_t + step]), self.t)
         yield found_of(model, self.t, d, previews, mask, residual, products)
 
+    def directions(self) -> "FindDirections":
+        """This request for the directions alone, where it is one that goes on from them."""
+        return FindDirections(**{name: getattr(self, name) for name in FindDirections().values()})
+
     def _loco(self, model: Model, inverted: Inverted, mask: Tensor) -> Iterator[Any]:
         """The directions, the residuals of their singular triplets, and the products that they took."""
         jacobian = _jacobian(model, inverted, self.t)

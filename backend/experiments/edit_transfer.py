@@ -49,10 +49,6 @@ class Transfer(FindDirections):
         samples = (sample for image in self.onto for sample in sample_of(self.model, image))
         return (*super().needs(), self.directions(), self.edit(), *samples)
 
-    def directions(self) -> FindDirections:
-        """The request for the directions alone."""
-        return FindDirections(**{name: getattr(self, name) for name in FindDirections().values()})
-
     def edit(self) -> Edit:
         """The request for the edit of the direction's own picture, at both signs of the strength."""
         return Edit(**self.directions().values(), slide=self.slide, span=abs(self.strength), frames=3)
