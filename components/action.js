@@ -7,7 +7,7 @@ function show(value) {
   if (!value || typeof value !== "object") return;
   if (value.state === "open") {
     props.value = { state: "idle", words: "" };
-    return void setTimeout(() => trigger("submit"), 1200); // after the other components have taken what the link says, the picture and its region too
+    return void setTimeout(() => trigger("submit"), 150); // after the other components have taken what the link says
   }
   if (value.state === "running" && S.state !== "running") S.since = performance.now();
   Object.assign(S, { done: 0, total: 0, query: null, why_no_link: null, python: "", linked: false }, value);

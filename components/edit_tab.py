@@ -8,13 +8,15 @@ import gradio as gr
 
 from backend.editing.results import Found, Region, Strips
 from backend.experiments.edit import Edit, EditAll
+from backend.experiments.edit_compare import CompareMethods
 from backend.experiments.edit_directions import FindDirections, FindRegion
 from backend.experiments.edit_preview import PreviewDirections
+from backend.experiments.edit_set import EditSet, EditWithFile
 from backend.experiments.edit_transfer import Transfer
 from backend.inference.cache import find
 from backend.inference.catalogue import ListModels
 from backend.inference.pictures import Sample
-from components import files_panel, sources_panel, transfer_panel
+from components import files_panel, linearity_panel, methods_panel, set_panel, sources_panel, transfer_panel
 from components.action import Action, ask, endpoint, plain
 from components.filmstrip import Filmstrip, Position, Slides, Strip
 from components.page import Bar
@@ -22,6 +24,15 @@ from components.pictures import data_uri, heat_uri
 from components.region_picker import RegionPicker, Shown
 
 FIRST = EditAll()  # what the page opens with; its result is shipped in assets/runs
+ENDPOINTS = {  # what has no action of the same name; None for the last word of the class name
+    ListModels: None,
+    Sample: None,
+    FindDirections: None,
+    Edit: None,
+    EditWithFile: None,
+    Transfer: None,
+    CompareMethods: "compare_methods",
+}
 METHODS = [("LOCO", "loco"), ("generalised", "generalized")]
 
 
@@ -71,27 +82,30 @@ def build(bar: Bar) -> Sequence[Action]:
                 )
     with sources:
         looking = sources_panel.build(bar, picker, FIRST.model)
-    files_panel.build(bar, fields, film)
-    transferring = transfer_panel.build(
-        {name: part for name, part in fields.items() if name not in ("at", "first")}, film
-    )
+    file, set_asked = gr.State(""), gr.State(0)
+    files_panel.build(fields, film, file)
+    of_directions = {name: part for name, part in fields.items() if name not in ("at", "first")}
+    transferring = transfer_panel.build(of_directions, film)
+    measuring = linearity_panel.build(of_directions, film)
+    comparing = methods_panel.build(fields)
+    set_panel.build(fields, film, file, set_asked, _set_slides)
 
     quiet = {"show_progress": "hidden", "api_visibility": "private"}
     anew = {"fn": lambda: ((), 0, time.time_ns()), "inputs": None, "outputs": [at, first, asked]}
     pointed = pointing.on(picker.input)
     sliding.on(asked.change)
     button.click(**anew, **quiet)
-    film.input(_compose, film, [at, first, asked], trigger_mode="always_last", **quiet)
+    film.input(_compose, film, [at, first, asked, set_asked], trigger_mode="always_last", **quiet)
 
     # A region that changes is previewed at once where the method can, and refined unless it changes again.
     picker.input(sliding.interrupt, None, None, queue=False, **quiet)
     for event in (pointed.success, method.change):
         event(_brushed, method, brushed, **quiet)
     previewing.on(brushed.change).success(**anew, **quiet)
-    for request in (ListModels, Sample, FindDirections, Edit, Transfer):
-        function = endpoint(request, plain, ask)
+    for request, name in ENDPOINTS.items():
+        function = endpoint(request, plain, ask, name)
         gr.api(function, api_name=function.__name__)
-    return [sliding, pointing, looking, transferring]
+    return [sliding, pointing, looking, transferring, measuring, comparing]
 
 
 # What the actions show
@@ -102,38 +116,34 @@ def _region(result: Region, request: FindRegion) -> list[Shown]:
 
 
 def _slides(result: Strips, request: EditAll) -> Slides:
-    found, n = result.found, len(result.strips)
-    at = [*request.at, *[0.0] * n][:n]
     symbol = "s" if request.method == "loco" else "g"
-    strips = []
-    for i, strip in enumerate(result.strips):
-        strips.append(
-            Strip(
-                key=request.strip(i).key(),
-                title=found.names[i] or f"direction {i + 1}",
-                strengths=strip.strengths,
-                frames=[data_uri(picture) for picture in strip.pictures],
-                predicted=strip.predicted,
-                label=_measures(symbol, found, i),
-                heat=heat_uri(found.heat[i]),
-                base=at,
-                strength=at[i],
-            )
-        )
-    return Slides(request.directions().key(), data_uri(result.original), strips)
+    keys = [request.strip(i).key() for i in range(len(result.strips))]
+    return _drawn(request.directions().key(), keys, symbol, result, request.at)
+
+
+def _set_slides(result: Strips, request: EditSet) -> Slides:
+    keys = [request.strip(i).key() for i in range(len(result.strips))]
+    return _drawn(f"set:{request.file}:{request.image}", keys, "s", result, request.at)
 
 
 def _preview(result: Strips, request: PreviewDirections) -> Slides:
-    found, key = result.found, request.key()
+    key = request.key()
+    return _drawn(key, [f"{key}:{i}" for i in range(len(result.strips))], "g", result, ())
+
+
+def _drawn(key: str, keys: Sequence[str], symbol: str, result: Strips, at: Sequence[float]) -> Slides:
+    found, at = result.found, [*at, *[0.0] * len(keys)][: len(keys)]
     strips = [
         Strip(
-            key=f"{key}:{i}",
+            key=keys[i],
             title=found.names[i] or f"direction {i + 1}",
             strengths=strip.strengths,
             frames=[data_uri(picture) for picture in strip.pictures],
             predicted=strip.predicted,
-            label=_measures("g", found, i),
+            label=_measures(symbol, found, i),
             heat=heat_uri(found.heat[i]),
+            base=at,
+            strength=at[i],
         )
         for i, strip in enumerate(result.strips)
     ]
@@ -159,8 +169,10 @@ def _opening(shipped: Strips | None) -> Shown:
 # What the controls mean
 
 
-def _compose(position: Position) -> tuple[tuple[float, ...], int, int]:
-    return position.strengths, position.index, time.time_ns()
+def _compose(position: Position) -> tuple[Any, ...]:
+    """Strengths, the direction touched, and which action is to draw them: that of the set if one slides."""
+    moments = [gr.skip(), time.time_ns()] if position.key.startswith("set:") else [time.time_ns(), gr.skip()]
+    return position.strengths, position.index, *moments
 
 
 def _brushed(method: str) -> Any:

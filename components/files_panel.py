@@ -1,102 +1,85 @@
-"""The edit tab's files: downloads of what is shown, and directions from a file."""
+"""The edit tab's downloads of what is shown."""
 
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import gradio as gr
 
 from backend.editing import direction_file
-from backend.editing.results import Strips
-from backend.experiments.edit import EditAll, EditWithFile
-from backend.inference import catalogue, intake
+from backend.editing.paste import paste
+from backend.experiments.edit import EditAll
+from backend.experiments.edit_set import EditSet, saved_of
+from backend.inference import intake
 from backend.inference.cache import find
 from backend.request import BadInput
-from components.action import Action
-from components.filmstrip import Filmstrip, Slides, Strip
-from components.page import Bar
-from components.pictures import data_uri, gif, image
+from components.filmstrip import Filmstrip, Position
+from components.pictures import gif, png
+
+NAMES = {
+    "png": "Picture",
+    "whole": "In the whole upload",
+    "gif": "Strip as GIF",
+    "safetensors": "Directions",
+}
+NOTHING = "Find directions first."
 
 
-def build(bar: Bar, fields: Mapping[str, gr.components.Component], film: Filmstrip) -> None:
-    """Downloads of what is shown, and directions from a file."""
+def build(fields: Mapping[str, gr.components.Component], film: Filmstrip, file: gr.State) -> None:
+    """The row of buttons; `fields` are those of EditAll, `file` names the set that slides, if one does."""
     with gr.Row(elem_id="files", equal_height=True):
-        names = {"png": "Picture", "gif": "Strip as GIF", "safetensors": "Directions"}
         buttons = {
             kind: gr.Button(name, size="sm", min_width=100, elem_id=f"save-{kind}")
-            for kind, name in names.items()
+            for kind, name in NAMES.items()
         }
-        given = gr.UploadButton(
-            "Use directions from a file", type="binary", size="sm", min_width=180, elem_id="given"
-        )
         ready = gr.DownloadButton(visible="hidden", elem_id="ready")
-    reference = gr.Textbox(visible=False)
-    with_file = Action(
-        EditWithFile,
-        {"model": bar.model, "image": bar.image, "file": reference},
-        lambda r, q: [_one_strip(r, q)],
-        [film],
-    )
-    with_file.on(reference.change)
-    given.upload(_stored_directions, given, reference, show_progress="hidden", api_visibility="private")
-    inputs = [*fields.values(), film]
+    inputs = [film, file, *fields.values()]
     for kind, button in buttons.items():
-        made = button.click(
-            _saver(kind, list(fields)), inputs, ready, show_progress="hidden", api_visibility="private"
-        )
-        made.success(
-            None, None, None, js="() => setTimeout(() => document.querySelector('#ready').click(), 200)"
-        )
+        download(button, _saver(kind, list(fields)), inputs, ready)
 
 
-def _one_strip(result, request: EditWithFile) -> Slides:
-    frames = [data_uri(picture) for picture in result.pictures]
-    strip = Strip(request.key(), "direction from the file", result.strengths, frames, result.predicted)
-    return Slides(request.key(), frames[len(frames) // 2], [strip])
+def download(button: gr.Button, made: Callable, inputs: list, ready: gr.DownloadButton) -> None:
+    """A button that saves the file whose path `made` returns; `ready` is a hidden button that the browser clicks."""
+    done = button.click(made, inputs, ready, show_progress="hidden", api_visibility="private")
+    press = f"() => setTimeout(() => document.querySelector('#{ready.elem_id}').click(), 200)"
+    done.success(None, None, None, js=press)
 
 
-def _stored_directions(data: bytes) -> str:
-    try:
-        return intake.keep(direction_file.dump(direction_file.load(data)))
-    except BadInput as error:
-        raise gr.Error(str(error)) from None
+def as_file(name: str, data: bytes) -> str:
+    """The path of a new file of that name."""
+    path = Path(tempfile.mkdtemp()) / name
+    path.write_bytes(data)
+    return str(path)
 
 
-def _saver(kind: str, names: list[str]):
-    def save(*values) -> str:
+def _saver(kind: str, names: list[str]) -> Callable[..., str]:
+    def save(position: Position, file: str, *values) -> str:
         """A file of what is shown. gr.Error where nothing was found yet."""
-        *values, position = values
-        request = EditAll.parse(dict(zip(names, values, strict=True)))
-        result = find(request)
-        if result is None:
-            raise gr.Error("Find directions first.")
-        strip = result.strips[position.index]
-        if kind == "safetensors":
-            data = direction_file.dump(_saved(request, result))
-        elif kind == "gif":
-            data = gif(strip.pictures)
-        else:
-            strength = (position.strengths or (0.0,) * request.k)[position.index]
+        given = dict(zip(names, values, strict=True))
+        try:
+            if position.key.startswith("set:"):
+                chosen = {name: given[name] for name in ("model", "image", "at", "first")}
+                request = EditSet.parse(chosen | {"file": file})
+            else:
+                request = EditAll.parse(given)
+            result = find(request)
+            if result is None:
+                raise BadInput(NOTHING)
+            if kind == "safetensors":
+                own = isinstance(request, EditSet)
+                data = intake.held(file) if own else direction_file.dump(saved_of(request, result.found))
+                return as_file("directions.safetensors", data)
+            strip = result.strips[position.index]
+            if kind == "gif":
+                return as_file("strip.gif", gif(strip.pictures))
+            strength = (*position.strengths, *[0.0] * 8)[position.index]
             nearest = min(range(len(strip.strengths)), key=lambda i: abs(strip.strengths[i] - strength))
-            return _file("picture.png", lambda path: image(strip.pictures[nearest]).save(path))
-        return _file(
-            f"directions.{kind}" if kind == "safetensors" else "strip.gif",
-            lambda path: path.write_bytes(data),
-        )
+            shown = strip.pictures[nearest]
+            if kind == "whole":
+                still = strip.pictures[strip.strengths.index(0.0)]
+                shown = paste(intake.open_whole(request.image), shown - still)
+            return as_file("picture.png", png(shown))
+        except BadInput as error:
+            raise gr.Error(str(error)) from None
 
     return save
-
-
-def _saved(request: EditAll, result: Strips) -> direction_file.Saved:
-    found, card = result.found, catalogue.card(request.model)
-    step = 0.1 * found.size**0.5 / found.gain
-    return direction_file.Saved(
-        found.v, found.s, step, card.name, catalogue.weights_sha256(card), request.t, request.region, request.seed,
-        request.rank, found.names, request.method,
-    )  # fmt: skip
-
-
-def _file(name: str, write) -> str:
-    path = Path(tempfile.mkdtemp()) / name
-    write(path)
-    return str(path)

@@ -1,4 +1,5 @@
-"""Tensors -> data URIs: how pictures travel to the browser. Small PNGs, so that nothing is lost and no file is left behind."""
+"""Tensors -> data URIs: how pictures travel to the browser. Small PNGs, so that nothing is lost and no file is left behind.
+And how signed amounts are written beside them."""
 
 import base64
 import io
@@ -7,12 +8,18 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+MINUS = "\N{MINUS SIGN}"
 VERMILION = (213, 94, 0)  # Okabe and Ito's: where a picture moves
 
 
 def data_uri(picture: Tensor) -> str:
     """A picture (1 or 3, H, W) in [-1, 1] as a PNG data URI."""
-    return _uri(image(picture))
+    return _uri(png(picture))
+
+
+def png(picture: Tensor) -> bytes:
+    """A picture (1 or 3, H, W) in [-1, 1] as a PNG file."""
+    return _png(image(picture))
 
 
 def image(picture: Tensor) -> Image.Image:
@@ -25,7 +32,12 @@ def heat_uri(strength: Tensor) -> str:
     """A map (H, W) in [0, 1] as a transparent PNG data URI: opaque where it is strongest."""
     alpha = (strength.clamp(0, 1) * 220).round().to(torch.uint8)
     colour = torch.tensor(VERMILION, dtype=torch.uint8).expand(*alpha.shape, 3)
-    return _uri(Image.fromarray(torch.cat([colour, alpha[..., None]], dim=2).numpy(), "RGBA"))
+    return _uri(_png(Image.fromarray(torch.cat([colour, alpha[..., None]], dim=2).numpy(), "RGBA")))
+
+
+def signed(amount: float) -> str:
+    """An amount with one decimal and its sign, "0" for none."""
+    return f"{'+' if amount > 0 else MINUS}{abs(amount):.1f}" if round(amount, 1) else "0"
 
 
 def gif(pictures: Tensor, scale: int = 4) -> bytes:
@@ -37,7 +49,11 @@ def gif(pictures: Tensor, scale: int = 4) -> bytes:
     return file.getvalue()
 
 
-def _uri(picture: Image.Image) -> str:
+def _png(picture: Image.Image) -> bytes:
     file = io.BytesIO()
     picture.save(file, "PNG")
-    return "data:image/png;base64," + base64.b64encode(file.getvalue()).decode()
+    return file.getvalue()
+
+
+def _uri(data: bytes) -> str:
+    return "data:image/png;base64," + base64.b64encode(data).decode()

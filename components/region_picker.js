@@ -12,6 +12,7 @@ const S = (element.__state = root.__state = {
   pending: false, //  picked here, not yet answered by Python
   mask: null, //      of the region now picked; null while only Python can know it
   kept: "", //        of the picture before, to be asked of the one that is loading
+  linked: "", //      set by a link, whose picture may still be on its way
   dropped: null, //   a region given up before its answer came: that answer is ignored
   ghost: null, //     the last answer, as a dotted outline, while a dial asks again about the same pixel
   seed: null, box: null, path: null, // marks: clicked pixel, rectangle, open outline
@@ -252,7 +253,8 @@ function adopt(value) {
   if (S.stroke && !fresh) return void (S.late = value);
   if (fresh) {
     clearTimeout(waiting);
-    S.kept = !value.region && /^(part|box|click):/.test(S.region) ? S.region : "";
+    S.kept = !value.region && (S.region === S.linked || /^(part|box|click):/.test(S.region)) ? S.region : "";
+    S.linked = "";
     Object.assign(S, { image: value.image, picture: null, region: "", mask: null, ghost: null, dropped: null, pending: false,
       stroke: null, path: null, before: null, cursor: null, late: null, note: "" });
     read("");
@@ -269,7 +271,8 @@ function adopt(value) {
   if (set || (S.pending ? value.region === S.region : !dropped)) { // otherwise it answers an earlier gesture
     Object.assign(S, { region: value.region, mask: decode(value.overlay), ghost: null, pending: false });
     read(S.region);
-    if (props.value !== S.region) props.value = S.region;
+    if (value.pick) S.linked = S.region;
+    if (props.value !== S.region && !S.kept) props.value = S.region; // what is kept is about to be asked again
   }
   draw();
 }
@@ -283,6 +286,7 @@ async function show(uri) {
   const alike = S.width === picture.naturalWidth && S.height === picture.naturalHeight;
   Object.assign(S, { picture, width: picture.naturalWidth, height: picture.naturalHeight });
   if (S.kept && alike && !S.region) emit(S.kept); // what was picked by name or place is asked of the new picture
+  else if (S.kept && !S.region) props.value = "";
   S.kept = "";
   find(".stage").style.setProperty("--shape", S.width + " / " + S.height);
   resize();

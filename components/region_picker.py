@@ -137,7 +137,10 @@ class RegionPicker(gr.HTML):
         if value is None:
             return {"__type__": "update"}
         update = {"__type__": "update", "props": {"shown": _wire(value) | {"made": time.time_ns()}}}
-        return update | {"value": value.region} if value.pick or value.image is not None else update
+        chosen = value.pick or (
+            value.image is not None and value.region
+        )  # else the browser knows what it keeps
+        return update | {"value": value.region} if chosen else update
 
     def api_info(self) -> dict[str, Any]:
         """The region travels as one string."""

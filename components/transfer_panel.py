@@ -9,9 +9,7 @@ from backend.editing.results import Transferred
 from backend.experiments.edit_transfer import ROW, Transfer
 from components.action import Action
 from components.filmstrip import Filmstrip, Position
-from components.pictures import image
-
-MINUS = "\N{MINUS SIGN}"
+from components.pictures import image, signed
 
 
 def build(fields: Mapping[str, gr.components.Component], film: Filmstrip) -> Action:
@@ -40,12 +38,8 @@ def _of_film(position: Position) -> tuple[int, float, int]:
 def _show(result: Transferred, request: Transfer) -> list[dict]:
     words, captions = "", [""] * len(result.edited)
     if result.factor:
-        words = f"**{result.factor}**: {_signed(result.amount)} standard deviations in its own picture, and in others"
-        captions = [_signed(amount) for amount in result.amounts]
+        words = f"**{result.factor}**: {signed(result.amount)} standard deviations in its own picture, and in others"
+        captions = [signed(amount) for amount in result.amounts]
     above = [(image(picture), "") for picture in result.originals]
     below = [(image(picture), caption) for picture, caption in zip(result.edited, captions, strict=True)]
     return [gr.Markdown(words, visible=bool(words)), gr.Gallery(above + below, visible=True)]
-
-
-def _signed(amount: float) -> str:
-    return f"{'+' if amount >= 0 else MINUS}{abs(amount):.1f}"

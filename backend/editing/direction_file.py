@@ -1,29 +1,32 @@
-"""Directions in a file: one safetensors file that says which model, noise level and region it belongs to.
+"""A named set of directions in a file: safetensors that say which model, noise level and regions they belong to.
 
     tensors     float32: v (k, *shape) of unit norm; s (k,) singular values; step (k,), how far strength 1 is
-    metadata    format, model, weights (sha256), t, method, region, seed, rank, space, names, digest of it all
+    metadata    format, title, model, weights (sha256), t, space; a list of k: names, method, region, seed, rank; digest of it all
 
 No pickle: safetensors reads a stranger's file, once its size is known, and one sentence refuses a bad one.
 """
 
 import hashlib
 import json
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
 from backend.request import BadInput, require
 
-FORMAT = "1"
+FORMAT = "2"  # 1 had one method, region, seed and rank for all directions
 LARGEST_FILE = 64 * 2**20  # bytes
+_LISTS = ("names", "region", "method", "seed", "rank")  # an entry for each direction
 NOT_ONE = "This is not a direction file of Subspace Lab."
 DAMAGED = "This direction file is damaged, or was changed after it was saved."
 
 
 @dataclass(frozen=True)
 class Saved:
-    """Directions and where they come from. v (k, *shape); s, step, names (k,); weights is a sha256."""
+    """Directions and where they come from. v (k, *shape); s, step, names, region, method, seed, rank (k,); weights is a
+    sha256; all act at one noise level t, so that they can be added up."""
 
     v: Tensor
     s: Tensor
@@ -31,11 +34,12 @@ class Saved:
     model: str
     weights: str
     t: float
-    region: str
-    seed: int
-    rank: int
     names: tuple[str, ...]
-    method: str = "loco"
+    region: tuple[str, ...]
+    method: tuple[str, ...]
+    seed: tuple[int, ...]
+    rank: tuple[int, ...]
+    title: str = ""
     space: str = "x_t"
 
 
@@ -44,7 +48,7 @@ def dump(saved: Saved) -> bytes:
     from safetensors.torch import save
 
     tensors = {name: getattr(saved, name).float().contiguous() for name in ("v", "s", "step")}
-    fields = ("model", "weights", "t", "region", "seed", "rank", "names", "method", "space")
+    fields = ("model", "weights", "t", "title", "space", *_LISTS)
     metadata = {name: json.dumps(getattr(saved, name)) for name in fields}
     return save(tensors, metadata | {"format": FORMAT, "digest": _digest(tensors, metadata)})
 
@@ -74,7 +78,7 @@ def load(data: bytes) -> Saved:
     require(all(a.dtype == torch.float32 and bool(a.isfinite().all()) for a in tensors.values()), DAMAGED)
     require(digest == _digest(tensors, metadata), DAMAGED)
     try:
-        saved = Saved(**tensors, **fields | {"names": tuple(fields["names"])})
+        saved = Saved(**tensors, **fields | {name: tuple(fields[name]) for name in _LISTS})
     except (TypeError, KeyError):
         raise BadInput(NOT_ONE) from None
     # whoever reads the source can forge a digest
@@ -83,10 +87,10 @@ def load(data: bytes) -> Saved:
 
 
 def _has_right_types(saved: Saved) -> bool:
-    texts = (saved.model, saved.weights, saved.region, saved.method, saved.space, *saved.names)
+    texts = (saved.model, saved.weights, saved.title, saved.space, *saved.names, *saved.region, *saved.method)
     return (
         all(isinstance(text, str) for text in texts)
-        and type(saved.seed) is type(saved.rank) is int
+        and all(type(number) is int for number in (*saved.seed, *saved.rank))
         and type(saved.t) in (int, float)
         and 0 < saved.t <= 1
     )
@@ -98,9 +102,33 @@ def _are_directions(saved: Saved) -> bool:
         saved.v.ndim > 1
         and saved.s.shape == saved.step.shape == saved.v.shape[:1] == (k,)
         and k > 0
+        and all(len(getattr(saved, name)) == k for name in _LISTS)
         and bool(((saved.v.flatten(1).norm(dim=1) - 1).abs() < 1e-3).all())
         and bool((saved.s >= 0).all() and (saved.step > 0).all())
     )
+
+
+def join(sets: Sequence[Saved], names: Sequence[str], title: str) -> Saved:
+    """One set of the directions of several, under new names, one for each direction.
+
+    Raises:
+        BadInput: if there is no direction, or they belong to different models or noise levels.
+    """
+    require(len(sets) > 0, "This set is empty; add a direction to it first.")
+    first = sets[0]
+    for other in sets:
+        check_belongs(other, first.model, first.weights, tuple(first.v.shape[1:]))
+        same = other.t == first.t and other.space == first.space
+        require(same, "Directions of one set must act at the same noise level t; these do not.")
+    tensors = {name: torch.cat([getattr(one, name) for one in sets]) for name in ("v", "s", "step")}
+    lists = {name: sum((getattr(one, name) for one in sets), ()) for name in _LISTS}
+    return replace(first, **tensors, **lists | {"names": tuple(names)}, title=title)
+
+
+def pick(saved: Saved, i: int) -> Saved:
+    """The set of direction i alone."""
+    tensors = {name: getattr(saved, name)[i : i + 1] for name in ("v", "s", "step")}
+    return replace(saved, **tensors, **{name: getattr(saved, name)[i : i + 1] for name in _LISTS})
 
 
 def check_belongs(saved: Saved, model: str, weights: str, shape: tuple[int, ...]) -> None:

@@ -49,8 +49,10 @@ def project_off(v: Tensor, basis: Tensor) -> Tensor:
     return (columns / columns.norm(dim=1, keepdim=True).clamp(min=1e-12)).view_as(v)
 
 
-def describe(v: Tensor, s: Tensor, response: Tensor, mask: Tensor) -> Directions:
-    """Measures unit directions v (k, *shape) by their response J v, unmasked; mask (H, W) is the region."""
+def describe(v: Tensor, s: Tensor | None, response: Tensor, mask: Tensor) -> Directions:
+    """Measures unit directions v (k, *shape) by their response J v, unmasked; mask (H, W) is the region, or (k, 1, H, W) the
+    region of each. Without singular values s (k,) the gain takes their place."""
     inside = (response * mask).flatten(1).square().sum(1)
     outside = (response * ~mask).flatten(1).square().sum(1)
-    return Directions(v, s, inside.sqrt(), outside / inside.clamp(min=1e-24), response)
+    gain = inside.sqrt()
+    return Directions(v, gain if s is None else s, gain, outside / inside.clamp(min=1e-24), response)

@@ -8,10 +8,16 @@ from backend.metrics.factor_regressor import FactorRegressor
 from backend.request import require
 
 
+@torch.no_grad()
+def changes(reader: FactorRegressor, before: Tensor, after: Tensor) -> Tensor:
+    """By how many of its standard deviations each factor changed, (n, F), from pictures (n, 3, 64, 64), or one for all,
+    to pictures (n, 3, 64, 64)."""
+    return (reader(after)[0] - reader(before)[0]) / reader.std
+
+
 def most_moved(reader: FactorRegressor, before: Tensor, after: Tensor) -> tuple[str, ...]:
-    """For each pair of pictures (k, 3, 64, 64), the factor that changed most, in its standard deviations."""
-    change = (reader(after)[0] - reader(before)[0]) / reader.std
-    return tuple(avatars.FACTOR_NAMES[i] for i in change.abs().argmax(dim=1).tolist())
+    """For each pair of pictures (k, 3, 64, 64), the factor that changed most."""
+    return tuple(avatars.FACTOR_NAMES[i] for i in changes(reader, before, after).abs().argmax(dim=1).tolist())
 
 
 @torch.no_grad()

@@ -4,6 +4,8 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
+from backend.editing.directions import STEP
+
 THUMBNAIL = 2.0  # the strength of the previews on a direction's card
 
 
@@ -51,6 +53,10 @@ class Found:
     residual: Tensor
     products: int
 
+    def length(self, i: int) -> float:
+        """How far along v_i strength 1 is."""
+        return STEP * self.size**0.5 / float(self.gain[i])
+
 
 @dataclass(frozen=True)
 class Strip:
@@ -86,3 +92,51 @@ class Transferred:
     factor: str
     amount: float
     amounts: tuple[float, ...]
+
+
+@dataclass(frozen=True)
+class Learned:
+    """What a method learned once for a model, and the seconds that it took."""
+
+    tensor: Tensor
+    seconds: float
+
+
+@dataclass(frozen=True)
+class MethodStrip:
+    """What one method made of a picture.
+
+    method: its name among backend.editing.methods.METHODS. leak: energy of the change outside the region over inside, at
+    both ends of the strip. factor: the one that moves most between its ends, by `amount` of its standard deviations;
+    beside: the largest move of a factor of another part; "", 0 and 0 where nothing reads the factors. seconds: to find the
+    edit and to draw it.
+    """
+
+    method: str
+    strip: Strip
+    leak: float
+    factor: str
+    amount: float
+    beside: float
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Compared:
+    """The picture (*shape) before any edit, the label that supervised methods lead to, and a strip for each method."""
+
+    original: Tensor
+    wanted: str
+    rows: tuple[MethodStrip, ...]
+
+
+@dataclass(frozen=True)
+class Linear:
+    """How linear D is at strengths (n,) of one direction, measures (n,) as in backend.jacobian.linearity; `random` is the
+    residual along a random direction, as far in x_t."""
+
+    strengths: tuple[float, ...]
+    residual: tuple[float, ...]
+    norm_ratio: tuple[float, ...]
+    cosine: tuple[float, ...]
+    random: tuple[float, ...]

@@ -8,7 +8,7 @@ import shutil
 import sys
 from pathlib import Path
 
-from backend.experiments import edit, edit_preview, edit_transfer  # noqa: F401  what a link can name
+from backend.experiments import edit_compare, edit_linearity, edit_preview, edit_set, edit_transfer  # noqa: F401  what a link can name
 from backend.inference.cache import weights_of
 from backend.inference.run import run
 from backend.jobs import result_file

@@ -40,7 +40,7 @@ class FindRegion(Request):
     region: str = option("click:32,44", "the region")
 
     def check(self) -> None:
-        _check_region(self.model, self.region)
+        check_region(self.model, self.region)
 
     def needs(self) -> tuple[Request, ...]:
         pointed = _pointed(self.model, self.region)
@@ -50,7 +50,7 @@ class FindRegion(Request):
         pointed = _pointed(self.model, self.region)
         if isinstance(pointed, region.Click):
             inverted = yield from call(Invert(self.model, self.image, pointed.grain), model)
-            jacobian = _jacobian(model, inverted, pointed.grain)
+            jacobian = jacobian_of(model, inverted, pointed.grain)
             strength = region.covariance_map(jacobian, pointed.x, pointed.y)
             yield Progress(1, 1, "rows of the Jacobian")
             mask = region.covarying(strength, pointed.tolerance)
@@ -84,7 +84,7 @@ class Explore(Request):
     def run(self, model: Model) -> Iterator[Any]:
         inverted = yield from call(Invert(self.model, self.image, self.t), model)
         memory = Memory()
-        jacobian = remember(_jacobian(model, inverted, self.t), memory)
+        jacobian = remember(jacobian_of(model, inverted, self.t), memory)
         yield from svd_steps(jacobian, 1, tol=0.0, max_products=2 * EXPLORED)
         inputs, images = (torch.stack(part).cpu() for part in (memory.inputs, memory.images))
         yield Explored(jacobian.value.cpu(), inputs, images)
@@ -114,7 +114,7 @@ class FindDirections(Request):
     method: Literal["loco", "generalized"] = option("loco", "the method")
 
     def check(self) -> None:
-        _check_region(self.model, self.region)
+        check_region(self.model, self.region)
         check_t(self.t)
         require(1 <= self.k <= LARGEST_K, f"Ask for 1 to {LARGEST_K} directions.")
         require(0 <= self.rank <= LARGEST_K, f"The rank of what is projected off must be 0 to {LARGEST_K}.")
@@ -126,7 +126,7 @@ class FindDirections(Request):
 
     def run(self, model: Model) -> Iterator[Any]:
         inverted = yield from call(Invert(self.model, self.image, self.t), model)
-        mask = yield from region_of(self, model)
+        mask = yield from region_of(model, self.image, self.region, self.k)
         find = self._loco if self.method == "loco" else self._generalized
         d, residual, products = yield from find(model, inverted, mask)
         yield Progress(1, 1, "sets of directions measured")
@@ -141,7 +141,7 @@ class FindDirections(Request):
 
     def _loco(self, model: Model, inverted: Inverted, mask: Tensor) -> Iterator[Any]:
         """The directions, the residuals of their singular triplets, and the products that they took."""
-        jacobian = _jacobian(model, inverted, self.t)
+        jacobian = jacobian_of(model, inverted, self.t)
         inside = yield from svd_steps(restrict(jacobian, mask), self.k, seed=self.seed)
         v = inside.V
         if self.rank:
@@ -152,11 +152,11 @@ class FindDirections(Request):
 
     def _generalized(self, model: Model, inverted: Inverted, mask: Tensor) -> Iterator[Any]:
         explored = yield from call(Explore(self.model, self.image, self.t), model)
-        jacobian = _jacobian(model, inverted, self.t)
+        jacobian = jacobian_of(model, inverted, self.t)
         memory = remembered(explored, model)
         v, images = yield from generalized_steps(jacobian, memory, mask, self.k, RIDGE)
-        gain = (images * mask).flatten(1).norm(dim=1)
-        return describe(v, gain, images, mask), torch.zeros_like(gain), jacobian.cost.products
+        directions = describe(v, None, images, mask)
+        return directions, torch.zeros_like(directions.gain), jacobian.cost.products
 
 
 def found_of(
@@ -179,11 +179,11 @@ def region_size(model: Model, mask: Tensor) -> int:
     return int(mask.sum()) * model.denoiser.shape[0]
 
 
-def region_of(request: "FindDirections", model: Model) -> Iterator[Any]:
-    """The request's region as a mask on the model's device. Raises BadInput where k is too large for it."""
-    found = yield from call(FindRegion(request.model, request.image, request.region), model)
+def region_of(model: Model, image: str, text: str, k: int = 1) -> Iterator[Any]:
+    """A region of a picture as a mask on the model's device. Raises BadInput where k directions do not fit into it."""
+    found = yield from call(FindRegion(model.card.name, image, text), model)
     mask = region.check_editable(found.mask).to(model.device)
-    enough = request.k <= region_size(model, mask)
+    enough = k <= region_size(model, mask)
     require(enough, "The region has fewer values than the directions asked for; paint a larger one.")
     return mask
 
@@ -193,7 +193,8 @@ def labelled(model: Model, inverted: Inverted) -> Denoiser:
     return given(model.denoiser, **model.condition(label=inverted.label or None))
 
 
-def _jacobian(model: Model, inverted: Inverted, t: float) -> Linearized:
+def jacobian_of(model: Model, inverted: Inverted, t: float) -> Linearized:
+    """The Jacobian of the posterior mean at a picture's x_t."""
     denoiser = labelled(model, inverted)
     return linearize(lambda x: denoiser(x, t), inverted.x_t.to(model.device))
 
@@ -214,7 +215,8 @@ def check_t(t: float) -> None:
     require(0 < t <= 1, "The noise level t must be above 0 and at most 1.")
 
 
-def _check_region(model: str, text: str) -> None:
+def check_region(model: str, text: str) -> None:
+    """Raises BadInput unless the text can be a region of the model's pictures that leaves something outside."""
     pointed = _pointed(model, text)
     if isinstance(pointed, Tensor):
         region.check_editable(pointed)

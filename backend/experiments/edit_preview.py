@@ -38,10 +38,10 @@ class PreviewDirections(FindDirections):
 
     def run(self, model: Model) -> Iterator[Any]:
         inverted = yield from call(Invert(self.model, self.image, self.t), model)
-        mask = yield from region_of(self, model)
+        mask = yield from region_of(model, self.image, self.region, self.k)
         explored = yield from call(Explore(self.model, self.image, self.t), model)
         v, images = generalized(remembered(explored, model), mask, self.k, RIDGE)
-        d = describe(v, (images * mask).flatten(1).norm(dim=1), images, mask)
+        d = describe(v, None, images, mask)
         unit = d.distance(torch.ones_like(d.s), region_size(model, mask)).view(-1, 1, 1, 1) * images
         value = explored.value.to(unit)
         strengths = torch.linspace(-SPAN, SPAN, FRAMES)

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from backend.data import avatars
 from backend.denoiser.base import given
-from backend.editing.directions import STEP
+from backend.editing import factors
 from backend.editing.results import Transferred
 from backend.experiments.edit import DENOISE_STEPS, STRONGEST, Edit
 from backend.experiments.edit_directions import FindDirections, check_t
@@ -56,7 +56,7 @@ class Transfer(FindDirections):
     def run(self, model: Model) -> Iterator[Any]:
         found = yield from call(self.directions(), model)
         own = yield from call(self.edit(), model)
-        step = self.strength * STEP * found.size**0.5 / found.gain[self.slide] * found.v[self.slide]
+        step = self.strength * found.length(self.slide) * found.v[self.slide]
         pictures = []
         for image in self.onto:
             pictures.append((yield from open_picture(image, model)))
@@ -79,7 +79,6 @@ def _labels(model: Model, names: list[str]) -> dict[str, Tensor]:
     return {"label": torch.tensor([model.card.labels.index(name) if name else -1 for name in names])}
 
 
-@torch.no_grad()
 def _moved(
     model: Model, own: Tensor, originals: Tensor, edited: Tensor
 ) -> tuple[str, float, tuple[float, ...]]:
@@ -88,8 +87,7 @@ def _moved(
     reader = model.reader()
     if reader is None:
         return "", 0.0, ()
-    before, after = torch.cat([own[:1], originals]), torch.cat([own[1:], edited])
-    change = (reader(after)[0] - reader(before)[0]) / reader.std
+    change = factors.changes(reader, torch.cat([own[:1], originals]), torch.cat([own[1:], edited]))
     most = int(change[0].abs().argmax())
     amount, *amounts = change[:, most].tolist()
     return avatars.FACTOR_NAMES[most], amount, tuple(amounts)

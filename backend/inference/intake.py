@@ -1,7 +1,7 @@
 """Bytes from a browser -> a picture, safely.
 
 A stranger's file is opened by Pillow alone, and its size is checked before any of its pixels are decoded.
-What is kept is a re-encoded square without the file's metadata, under the hash of its contents:
+What is kept is a re-encoded picture without the file's metadata, under the hash of its contents:
 `upload:<sha256>`. Two people cannot overwrite each other, and nobody can guess another's reference.
 """
 
@@ -24,7 +24,8 @@ if TYPE_CHECKING:
 LARGEST_FILE = 10 * 2**20  # bytes
 LARGEST_PICTURE = 50_000_000  # pixels; a telephone's largest photograph
 SMALLEST_SIDE = 16  # pixels
-KEPT_SIDE = 1024  # pixels
+KEPT_SIDE = 1024  # pixels of the shorter side
+LONGEST = 3  # times the shorter side: what is kept of a longer strip is its middle
 FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP")
 
 UNREADABLE = "This file cannot be read as a picture; please use a PNG, JPEG or WebP file."
@@ -49,11 +50,18 @@ def image_from_bytes(data: bytes, size: int) -> Tensor:
 
 
 def store(data: bytes) -> str:
-    """Keep an upload for a while; returns its reference "upload:<sha256>". Raises BadInput as above."""
+    """Keep an upload for a while, whole; returns its reference "upload:<sha256>". Raises BadInput as above."""
+    from PIL.Image import Resampling
+
     buffer = io.BytesIO()
     with _decoding:
         picture = _opened(data)
-        _resized(picture, min(KEPT_SIDE, *picture.size)).save(buffer, "PNG")
+        short = min(picture.size)
+        left, top = (max(0, length - LONGEST * short) // 2 for length in picture.size)
+        picture = picture.crop((left, top, picture.width - left, picture.height - top))
+        shrunk = min(1.0, KEPT_SIDE / short)
+        size = tuple(max(1, round(length * shrunk)) for length in picture.size)
+        picture.resize(size, Resampling.BOX).save(buffer, "PNG")
     return keep(buffer.getvalue())
 
 
@@ -80,6 +88,13 @@ def open_upload(reference: str, shape: tuple[int, int, int]) -> Tensor:
     picture = image_from_bytes(held(reference), size)
     luma = torch.tensor([0.299, 0.587, 0.114])
     return (luma[:, None, None] * picture).sum(0, keepdim=True) if channels == 1 else picture
+
+
+def open_whole(reference: str) -> Tensor:
+    """All that is kept of an upload, (3, H, W) in [-1, 1]. Raises BadInput if the reference is of another kind."""
+    require(reference.startswith("upload:"), "This picture is whole already; only an upload has a margin.")
+    picture = _opened(held(reference))
+    return torch.from_numpy(np.array(picture)).permute(2, 0, 1).float() / 127.5 - 1
 
 
 def _opened(data: bytes) -> "Image":

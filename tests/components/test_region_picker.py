@@ -27,7 +27,8 @@ def test_an_answer_leaves_the_picked_region_alone_and_a_link_or_a_new_picture_se
     picker = RegionPicker(render=False)
     assert "value" not in picker.postprocess(Shown(region="part:hair", overlay="rle:1x1:0,1"))
     assert picker.postprocess(Shown(region="part:hair", pick=True))["value"] == "part:hair"
-    assert picker.postprocess(Shown(PIXEL))["value"] == ""
+    assert picker.postprocess(Shown(PIXEL, region="part:hair"))["value"] == "part:hair"
+    assert "value" not in picker.postprocess(Shown(PIXEL)), "the browser knows which region it keeps"
     again = Shown(region="part:hair")
     assert picker.postprocess(again) != picker.postprocess(again), "a browser would not hear of an equal one"
     assert picker.postprocess(None) == {"__type__": "update"}, "None changes nothing"

@@ -25,10 +25,12 @@ def example(k: int = 2) -> Saved:
         model="avatars",
         weights="ab" * 32,
         t=0.5,
-        region="click:32,44,0.5",
-        seed=4,
-        rank=5,
         names=("mouth curve", "größer")[:k],
+        region=("click:32,44,0.5", "part:hair")[:k],
+        method=("loco", "generalized")[:k],
+        seed=(4, 0)[:k],
+        rank=(5, 0)[:k],
+        title="cheer",
     )
 
 
@@ -112,9 +114,9 @@ def test_other_bytes_are_refused(data):
         (2**63).to_bytes(8, "little") + b"{}",
         (4).to_bytes(8, "little") + b"[[[[",
         save({"v": torch.zeros(2)}),  # a safetensors file without metadata
-        save({"v": torch.zeros(2)}, {"format": "1"}),
-        save({"v": torch.zeros(2)}, {"format": "1", "digest": "", "t": "not json"}),
-        save({"v": torch.zeros(2)}, {"format": "1", "digest": "", "t": "[" * 100_000}),
+        save({"v": torch.zeros(2)}, {"format": "2"}),
+        save({"v": torch.zeros(2)}, {"format": "2", "digest": "", "t": "not json"}),
+        save({"v": torch.zeros(2)}, {"format": "2", "digest": "", "t": "[" * 100_000}),
     ],
     ids=range(10),
 )
@@ -130,7 +132,7 @@ def test_a_file_too_large_is_refused_before_it_is_read():
 
 
 def test_another_version_is_refused():
-    assert "another version" in refusal(forged(version="2"))
+    assert "another version" in refusal(forged(version="1"))
 
 
 V = example().v
@@ -169,8 +171,9 @@ def test_a_missing_tensor_is_refused(name):
 BAD_FIELDS = [
     {"t": "0"}, {"t": "-0.5"}, {"t": "1.5"}, {"t": "NaN"}, {"t": "Infinity"}, {"t": "1" + "0" * 400},
     {"t": '"0.5"'}, {"t": "true"}, {"t": "null"},
-    {"model": "3"}, {"weights": "[]"}, {"region": "{}"}, {"seed": '"4"'}, {"seed": "0.5"}, {"rank": "null"},
-    {"names": '"mouth"'}, {"names": "[1, 2]"}, {"names": '["mouth"]'}, {"method": "0"}, {"space": "0"},
+    {"model": "3"}, {"weights": "[]"}, {"region": "{}"}, {"seed": '["4", "0"]'}, {"seed": "[0.5, 1]"}, {"rank": "[null, 1]"},
+    {"rank": "[1]"}, {"title": "1"},
+    {"names": '"mouth"'}, {"names": "[1, 2]"}, {"names": '["mouth"]'}, {"method": "[0, 0]"}, {"space": "0"},
 ]  # fmt: skip
 
 
@@ -198,6 +201,30 @@ def test_directions_belong_to_one_network():
         direction_file.check_belongs(saved, "avatars", "cd" * 32, SHAPE)
     with pytest.raises(BadInput, match="other weights"):
         direction_file.check_belongs(saved, "avatars", "ab" * 32, (3, 5, 4))
+
+
+def test_sets_are_taken_apart_and_joined_under_new_names():
+    saved = example()
+    parts = [direction_file.pick(saved, i) for i in range(2)]
+    assert parts[1].region == ("part:hair",) and torch.equal(parts[1].v, saved.v[1:])
+    joined = direction_file.join(parts[::-1], ("b", "a"), "turned")
+    assert joined.region == saved.region[::-1] and joined.names == ("b", "a") and joined.title == "turned"
+    assert torch.equal(joined.v, saved.v.flip(0)) and joined.seed == (0, 4)
+    assert equal(direction_file.load(direction_file.dump(joined)), joined)
+
+
+@pytest.mark.parametrize(
+    ("sets", "words"),
+    [
+        ([], "empty"),
+        ([example(), replace(example(), t=0.4)], "same noise level"),
+        ([example(), replace(example(), model="gaussian")], "another model"),
+    ],
+    ids=["empty", "other t", "other model"],
+)
+def test_what_does_not_belong_together_is_a_sentence(sets, words):
+    with pytest.raises(BadInput, match=words):
+        direction_file.join(sets, ("a",) * len(sets), "")
 
 
 def test_it_is_a_plain_safetensors_file_of_small_numbers():

@@ -6,9 +6,10 @@ from scipy.linalg import eigh
 
 from backend.editing import direction_file
 from backend.editing.directions import RIDGE
-from backend.experiments.edit import Edit, EditAll, EditWithFile
+from backend.experiments.edit import Edit, EditAll
 from backend.experiments.edit_directions import FindDirections, FindRegion
 from backend.experiments.edit_preview import PreviewDirections
+from backend.experiments.edit_set import EditWithFile, saved_of
 from backend.inference import cache, intake
 from backend.inference.load import load
 from backend.inference.pictures import Invert
@@ -160,11 +161,7 @@ def test_strengths_that_make_no_difference_do_not_change_a_strips_key():
 
 def test_directions_from_a_file_draw_the_same_strip():
     found = result(FindDirections(**WHERE, k=2))
-    step = 0.1 * found.size**0.5 / found.gain
-    saved = direction_file.Saved(
-        found.v, found.s, step, "gaussian", "", 0.5, WHERE["region"], 0, 5, found.names
-    )
-    file = intake.keep(direction_file.dump(saved))
+    file = intake.keep(direction_file.dump(saved_of(FindDirections(**WHERE, k=2), found)))
     drawn = result(EditWithFile("gaussian", "gallery:3", file, slide=1, frames=3))
     torch.testing.assert_close(drawn.pictures, result(Edit(**WHERE, k=2, slide=1, frames=3)).pictures)
 

@@ -11,7 +11,7 @@ from PIL import Image, ImageFile
 
 from backend.inference import intake
 from backend.inference.cache import Cache
-from backend.inference.intake import held, image_from_bytes, open_upload, store
+from backend.inference.intake import held, image_from_bytes, open_upload, open_whole, store
 from backend.request import BadInput
 
 
@@ -245,9 +245,20 @@ def test_an_upload_keeps_no_metadata() -> None:
     assert not Image.open(io.BytesIO(kept)).getexif()
 
 
-def test_a_large_upload_is_kept_small() -> None:
-    kept = Image.open(io.BytesIO(held(store(encode(photograph(1_500, 2_000), "JPEG")))))
-    assert kept.size == (1_024, 1_024)
+@pytest.mark.parametrize(
+    ("size", "kept"), [((1_500, 2_000), (1_365, 1_024)), ((400, 90), (90, 270)), ((48, 64), (64, 48))]
+)
+def test_a_large_upload_is_kept_small_and_whole_unless_it_is_a_strip(
+    size: tuple[int, int], kept: tuple[int, int]
+) -> None:
+    reference = store(encode(photograph(*size), "PNG"))
+    assert Image.open(io.BytesIO(held(reference))).size == kept
+    assert open_whole(reference).shape == (3, *kept[::-1])
+
+
+def test_only_an_upload_has_a_whole() -> None:
+    with pytest.raises(BadInput, match="whole already"):
+        open_whole("gallery:3")
 
 
 def test_two_people_cannot_overwrite_each_other() -> None:
