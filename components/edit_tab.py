@@ -56,6 +56,10 @@ def build(bar: Bar) -> Sequence[Action]:
                 method = gr.Dropdown(
                     METHODS, value=FIRST.method, label="method", elem_id="method", min_width=140
                 )
+                ridge = gr.Slider(
+                    0.01, 1, FIRST.ridge, step=0.01, label="ridge μ: small holds the rest still", elem_id="ridge",
+                    min_width=200, visible=FIRST.method == "generalized",
+                )  # fmt: skip
             button = gr.Button("Find directions", variant="primary", elem_id="find")
         with gr.Column(scale=6, min_width=330, elem_id="slide"):
             film = Filmstrip(_slides(shipped, FIRST) if shipped else None, elem_id="film")
@@ -66,12 +70,13 @@ def build(bar: Bar) -> Sequence[Action]:
                 "region": picker,
                 "k": k,
                 "method": method,
+                "ridge": ridge,
                 "at": at,
                 "first": first,
             }
             sliding = Action(EditAll, fields, lambda r, q: [_slides(r, q)], [film], answer=False)
             with gr.Column(elem_id="previewing"):
-                of_region = {name: fields[name] for name in ("model", "image", "t", "region", "k")}
+                of_region = {name: fields[name] for name in ("model", "image", "t", "region", "k", "ridge")}
                 previewing = Action(
                     PreviewDirections,
                     of_region,
@@ -99,8 +104,9 @@ def build(bar: Bar) -> Sequence[Action]:
 
     # A region that changes is previewed at once where the method can, and refined unless it changes again.
     picker.input(sliding.interrupt, None, None, queue=False, **quiet)
-    for event in (pointed.success, method.change):
+    for event in (pointed.success, method.input, ridge.release):
         event(_brushed, method, brushed, **quiet)
+    method.change(lambda name: gr.Slider(visible=name == "generalized"), method, ridge, **quiet)
     previewing.on(brushed.change).success(**anew, **quiet)
     for request, name in ENDPOINTS.items():
         function = endpoint(request, plain, ask, name)

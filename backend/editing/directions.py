@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-RIDGE = 0.1  # of generalised directions: larger moves the region more and the rest less little
+RIDGE = 0.3  # of generalised directions: a smaller one holds still even what belongs to the region, as brows to hair
 STEP = 0.1  # a strength of 1 is this predicted root-mean-square change inside the region; pixels span 2
 
 

@@ -34,6 +34,7 @@ from backend.jacobian.svd import svd_steps
 from backend.request import Progress
 
 RANK = 5  # of what is projected off, as in LOCO Edit
+STILL = 0.1  # the ridge of directions whose rest is held
 PICTURES = 100  # that Asyrp and NoiseCLR learn from, as in its table
 
 Finding = Generator[Progress, None, Tensor | Steering]
@@ -63,7 +64,7 @@ class Case:
 class Method:
     """One method: its name, how it finds its edit, and what the literature's table says about it.
 
-    images: pictures to learn from. one_step: acts at one noise level only. supervision: "none", "labels" or "classifier".
+    hold: take back what the step changed outside (backend.editing.hold). images: pictures to learn from. one_step: acts at one noise level only. supervision: "none", "labels" or "classifier".
     localised: knows the region. labels: needs a model with labels.
     """
 
@@ -73,6 +74,7 @@ class Method:
     one_step: bool
     supervision: str
     localised: bool
+    hold: bool = False
 
     @property
     def needs_labels(self) -> bool:
@@ -86,10 +88,14 @@ class Method:
         return self.find is not _pullback or isinstance(denoiser, UNetDenoiser)
 
 
-def _generalized(case: Case) -> Finding:
+def _generalized(case: Case, ridge: float = RIDGE) -> Finding:
     s = case.scene
     memory = Memory(list(case.memory.inputs), list(case.memory.images))
-    return (yield from generalized_steps(_jacobian(s), memory, s.mask, 1, RIDGE))[0][0]
+    return (yield from generalized_steps(_jacobian(s), memory, s.mask, 1, ridge))[0][0]
+
+
+def _held(case: Case) -> Finding:
+    return (yield from _generalized(case, STILL))
 
 
 def _loco(case: Case) -> Finding:
@@ -143,6 +149,7 @@ def _random(case: Case) -> Finding:
 
 METHODS = {
     "generalized": Method("generalised directions", _generalized, 1, True, "none", True),
+    "held": Method("generalised, the rest held", _held, 1, True, "none", True, hold=True),
     "loco": Method("LOCO", _loco, 1, True, "none", True),
     "label_direction": Method("T-LOCO, labels for prompts", _label_direction, 1, True, "labels", True),
     "epsilon": Method("Jacobian of epsilon", _epsilon, 1, True, "none", True),

@@ -56,8 +56,8 @@ def along(scene: Scene, v: Tensor, response: Tensor, strengths: Tensor) -> Tenso
 
 
 @torch.no_grad()
-def steered(scene: Scene, steering: Steering, strengths: Tensor) -> Denoiser:
-    """The steering at the scales that strengths (n,) stand for, measured at scale 1 by two network evaluations.
+def unit_scale(scene: Scene, steering: Steering) -> float:
+    """The scale that strength 1 stands for, measured at scale 1 by two network evaluations.
 
     Raises:
         ValueError: if the steering does not change the region at all.
@@ -67,4 +67,9 @@ def steered(scene: Scene, steering: Steering, strengths: Tensor) -> Denoiser:
     change = float(scene.rms((moved - still)[None]))
     if not change > 0 or not math.isfinite(change):
         raise ValueError("The steering does not change the region.")
-    return steering(strengths.to(scene.x_t) * (STEP / change))
+    return STEP / change
+
+
+def steered(scene: Scene, steering: Steering, strengths: Tensor) -> Denoiser:
+    """The steering at strengths (n,). Raises ValueError as `unit_scale`."""
+    return steering(strengths.to(scene.x_t) * unit_scale(scene, steering))

@@ -6,7 +6,7 @@ EditAll -> a strip along each direction
 Directions that were saved are in backend.experiments.edit_set.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,8 +14,15 @@ import torch
 from torch import Tensor
 
 from backend.editing.directions import STEP
+from backend.editing.hold import hold
 from backend.editing.results import Found, Strip, Strips
-from backend.experiments.edit_directions import FindDirections, labelled, posterior_mean
+from backend.experiments.edit_directions import (
+    Explore,
+    FindDirections,
+    labelled,
+    posterior_mean,
+    remembered,
+)
 from backend.inference.cache import call, find
 from backend.inference.load import Model
 from backend.inference.pictures import Invert, Inverted, travel
@@ -25,19 +32,23 @@ STRONGEST = 30.0  # of a strength; 30 is a predicted change of 3, more than pixe
 SPAN = 4.0  # of a strip: far enough to see, near enough to stay a face
 DENOISE_STEPS = 12
 
+Correction = Callable[[Tensor], Tensor]
+
 
 @dataclass(frozen=True)
 class Edit(FindDirections):
     """A strip of pictures along one direction of a region, in one step at t and denoised.
 
     x_t + sum_i lambda_i v_i with lambda = strength x 0.1 sqrt(size) / gain: strength 1 is a predicted root-mean-square
-    change of 0.1 inside the region. `at` holds the strengths of all directions; the one that slides takes its own.
+    change of 0.1 inside the region. `at` holds the strengths of all directions; the one that slides takes its own. With
+    `hold`, what the step changed outside the region is taken back (backend.editing.hold).
     """
 
     slide: int = option(0, "the direction that slides")
     at: tuple[float, ...] = option((), "the strengths of the directions")
     span: float = option(SPAN, "the largest strength of the strip")
     frames: int = option(13, "the number of frames")
+    hold: bool = option(False, "whether the rest is held")
 
     def check(self) -> None:
         super().check()
@@ -51,7 +62,8 @@ class Edit(FindDirections):
     def run(self, model: Model) -> Iterator[Any]:
         inverted = yield from call(Invert(self.model, self.image, self.t), model)
         found = yield from call(self.directions(), model)
-        yield from strip_along(model, inverted, self.t, steps_of(found), self)
+        corrected = yield from _holding(self, model, inverted, found)
+        yield from strip_along(model, inverted, self.t, steps_of(found), self, corrected)
 
 
 @dataclass(frozen=True)
@@ -62,6 +74,7 @@ class EditAll(FindDirections):
     first: int = option(0, "the direction to draw first")
     span: float = option(SPAN, "the largest strength of the strips")
     frames: int = option(13, "the number of frames")
+    hold: bool = option(False, "whether the rest is held")
 
     def check(self) -> None:
         super().check()
@@ -74,13 +87,14 @@ class EditAll(FindDirections):
 
     def strip(self, slide: int) -> Edit:
         """The request for one strip; strengths that make no difference are left out, so equal strips have equal keys."""
-        at = held_at(self.at, slide)
-        return Edit(**self.directions().values(), slide=slide, at=at, span=self.span, frames=self.frames)
+        own = {"slide": slide, "at": held_at(self.at, slide), "span": self.span, "frames": self.frames}
+        return Edit(**self.directions().values(), **own, hold=self.hold)
 
     def run(self, model: Model) -> Iterator[Any]:
         inverted = yield from call(Invert(self.model, self.image, self.t), model)
         found = yield from call(self.directions(), model)
-        yield from strips_along(model, inverted, self.t, found, steps_of(found), self)
+        corrected = yield from _holding(self, model, inverted, found)
+        yield from strips_along(model, inverted, self.t, found, steps_of(found), self, corrected)
 
 
 def strengths_of(span: float, frames: int) -> Tensor:
@@ -94,11 +108,18 @@ def steps_of(found: Found) -> Tensor:
     return STEP * found.size**0.5 * found.v / found.gain.view(-1, 1, 1, 1)
 
 
-def strip_along(model: Model, inverted: Inverted, t: float, steps: Tensor, request: Any) -> Iterator[Any]:
+def strip_along(
+    model: Model,
+    inverted: Inverted,
+    t: float,
+    steps: Tensor,
+    request: Any,
+    corrected: Correction = lambda x: x,
+) -> Iterator[Any]:
     """The strip of a request with `slide`, `at`, `span` and `frames` along steps (k, *shape): the posterior means of its
     frames first, after one evaluation, then the denoised frames."""
     denoiser, strengths = labelled(model, inverted), strengths_of(request.span, request.frames)
-    x_t = _along(inverted.x_t, steps, request, strengths).to(model.device)
+    x_t = corrected(_along(inverted.x_t, steps, request, strengths).to(model.device))
     strengths = tuple(strengths.tolist())
     yield Strip(strengths, _seen(posterior_mean(denoiser, x_t, t)), True)
     edited = yield from travel(denoiser, x_t, t, 0.0, DENOISE_STEPS)
@@ -106,7 +127,13 @@ def strip_along(model: Model, inverted: Inverted, t: float, steps: Tensor, reque
 
 
 def strips_along(
-    model: Model, inverted: Inverted, t: float, found: Found, steps: Tensor, request: Any
+    model: Model,
+    inverted: Inverted,
+    t: float,
+    found: Found,
+    steps: Tensor,
+    request: Any,
+    corrected: Correction = lambda x: x,
 ) -> Iterator[Any]:
     """Strips along all steps (k, *shape) of a request with `strip(i)` and `first`: predictions, then the edits one by one."""
     k = len(steps)  # fewer than asked for where the rank is smaller
@@ -115,7 +142,7 @@ def strips_along(
         denoiser, strengths = labelled(model, inverted), strengths_of(request.span, request.frames)
         for i in range(k):
             if strips[i] is None:
-                x_t = _along(inverted.x_t, steps, request.strip(i), strengths).to(model.device)
+                x_t = corrected(_along(inverted.x_t, steps, request.strip(i), strengths).to(model.device))
                 strips[i] = Strip(tuple(strengths.tolist()), _seen(posterior_mean(denoiser, x_t, t)), True)
                 yield Progress(i + 1, k, "strips predicted")
         yield Strips(inverted.x_0, found, tuple(strips))
@@ -124,6 +151,16 @@ def strips_along(
             strips[i] = yield from call(request.strip(i), model)
             yield Strips(inverted.x_0, found, tuple(strips))
     yield Strips(inverted.x_0, found, tuple(strips))
+
+
+def _holding(request: Edit | EditAll, model: Model, inverted: Inverted, found: Found) -> Iterator[Any]:
+    """Returns what is done to moved pictures before they are denoised: the rest is held if the request says so."""
+    if not request.hold:
+        return lambda x: x
+    explored = yield from call(Explore(request.model, request.image, request.t), model)
+    denoiser, memory = labelled(model, inverted), remembered(explored, model)
+    value, mask = explored.value.to(model.device), found.mask.to(model.device)
+    return lambda x: hold(denoiser, x, request.t, value, mask, memory)
 
 
 def held_at(at: tuple[float, ...], slide: int) -> tuple[float, ...]:

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from backend.data import avatars
 from backend.editing import factors
+from backend.editing.hold import hold
 from backend.editing.methods import METHODS, Case, Method
 from backend.editing.results import Compared, MethodStrip, Strip
 from backend.editing.scene import Scene, Steering, along, steered
@@ -29,7 +30,7 @@ from backend.inference.pictures import Invert, travel
 from backend.jacobian.linearize import linearize
 from backend.request import Progress, Request, option, require
 
-SPAN = 6.0  # of a strip: what the table of methods is measured at
+SPAN = 5.0  # of a strip: what the table of methods is measured at
 
 
 @dataclass(frozen=True)
@@ -86,7 +87,7 @@ class CompareMethods(Request):
             yield Progress(done, len(chosen), "methods compared")
             began = time.perf_counter()
             found = yield from METHODS[name].find(case)
-            pictures = yield from edited(case, found, strengths)
+            pictures = yield from edited(case, found, strengths, METHODS[name].hold)
             pictures, seconds = pictures.clamp(-1, 1).cpu(), time.perf_counter() - began
             rows.append(_row(name, self, model, pictures, mask.cpu(), seconds))
             yield Compared(inverted.x_0, wanted, tuple(rows))
@@ -106,12 +107,14 @@ def with_supervision(case: Case, model: Model, wanted: str, methods: list[Method
     return case
 
 
-def edited(case: Case, found: Tensor | Steering, strengths: Tensor) -> Iterator[Any]:
+def edited(case: Case, found: Tensor | Steering, strengths: Tensor, held: bool = False) -> Iterator[Any]:
     """Returns the pictures (n, *shape), not clipped, of a method's finding at strengths (n,)."""
     scene = case.scene
     if isinstance(found, Tensor):
-        response = linearize(lambda x: scene.bound(x, scene.t), scene.x_t).jvp(found[None])[0]
-        denoiser, x_t = scene.bound, along(scene, found, response, strengths)
+        jacobian = linearize(lambda x: scene.bound(x, scene.t), scene.x_t)
+        denoiser, x_t = scene.bound, along(scene, found, jacobian.jvp(found[None])[0], strengths)
+        if held:
+            x_t = hold(denoiser, x_t, scene.t, jacobian.value, scene.mask, case.memory)
     else:
         denoiser = steered(scene, found, strengths)
         x_t = scene.x_t.expand(len(strengths), *scene.x_t.shape)

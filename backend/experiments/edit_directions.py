@@ -101,7 +101,9 @@ class FindDirections(Request):
 
     loco: LOCO Edit (https://arxiv.org/abs/2409.02374, Algorithm 1): v = (I - V' V'^T) v_i, with v_i the leading right
     singular vectors of the region's Jacobian and V' the `rank` leading ones of the rest.
-    generalized: the largest |J_in v|^2 / (|J_out v|^2 + mu |v|^2), see backend.jacobian.generalized.
+    generalized: the largest |J_in v|^2 / (|J_out v|^2 + mu |v|^2), see backend.jacobian.generalized; `ridge` is mu as a
+    multiple of the largest |J_in v|^2. A small one holds the rest still, a large one lets what belongs together move
+    together.
     """
 
     model: str = option("avatars", "the model")
@@ -112,6 +114,7 @@ class FindDirections(Request):
     rank: int = option(5, "the rank of what is projected off")
     seed: int = option(0, "the seed")
     method: Literal["loco", "generalized"] = option("loco", "the method")
+    ridge: float = option(RIDGE, "the ridge of generalised directions")
 
     def check(self) -> None:
         check_region(self.model, self.region)
@@ -119,6 +122,7 @@ class FindDirections(Request):
         require(1 <= self.k <= LARGEST_K, f"Ask for 1 to {LARGEST_K} directions.")
         require(0 <= self.rank <= LARGEST_K, f"The rank of what is projected off must be 0 to {LARGEST_K}.")
         require(0 <= self.seed < 2**31, "The seed must be between 0 and 2,147,483,647.")
+        require(1e-3 <= self.ridge <= 1e3, "The ridge must lie between 0.001 and 1,000.")
 
     def needs(self) -> tuple[Request, ...]:
         first = (Invert(self.model, self.image, self.t), FindRegion(self.model, self.image, self.region))
@@ -154,7 +158,7 @@ class FindDirections(Request):
         explored = yield from call(Explore(self.model, self.image, self.t), model)
         jacobian = jacobian_of(model, inverted, self.t)
         memory = remembered(explored, model)
-        v, images = yield from generalized_steps(jacobian, memory, mask, self.k, RIDGE)
+        v, images = yield from generalized_steps(jacobian, memory, mask, self.k, self.ridge)
         directions = describe(v, None, images, mask)
         return directions, torch.zeros_like(directions.gain), jacobian.cost.products
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import torch
 
-from backend.editing.directions import RIDGE, describe
+from backend.editing.directions import describe
 from backend.editing.results import THUMBNAIL, Strip, Strips
 from backend.experiments.edit import SPAN
 from backend.experiments.edit_directions import (
@@ -40,7 +40,7 @@ class PreviewDirections(FindDirections):
         inverted = yield from call(Invert(self.model, self.image, self.t), model)
         mask = yield from region_of(model, self.image, self.region, self.k)
         explored = yield from call(Explore(self.model, self.image, self.t), model)
-        v, images = generalized(remembered(explored, model), mask, self.k, RIDGE)
+        v, images = generalized(remembered(explored, model), mask, self.k, self.ridge)
         d = describe(v, None, images, mask)
         unit = d.distance(torch.ones_like(d.s), region_size(model, mask)).view(-1, 1, 1, 1) * images
         value = explored.value.to(unit)

@@ -11,7 +11,10 @@ from gradio_client.exceptions import AppError
 import app
 from components.page import LAUNCH
 
-ENDPOINTS = {"/models", "/sample", "/invert", "/region", "/directions", "/edit", "/transfer", "/file"}
+ENDPOINTS = {
+    "/models", "/sample", "/invert", "/region", "/directions", "/edit", "/transfer", "/compare_methods", "/linearity",
+    "/file",
+}  # fmt: skip
 WHERE = {"model": "gaussian", "image": "gallery:3", "t": 0.5, "region": "box:2,1,6,4"}
 
 
@@ -57,6 +60,18 @@ def test_transfer(client):
     assert tensor(moved["edited"]).shape == tensor(moved["originals"]).shape == (2, 1, 8, 8)
 
 
+def test_methods_are_compared(client):
+    compared = client.predict(**WHERE, methods=["loco", "random"], frames=3, api_name="/compare_methods")
+    loco, random = compared["rows"]
+    assert loco["method"] == "loco" and loco["leak"] < random["leak"]
+    assert tensor(loco["strip"]["pictures"]).shape == (3, 1, 8, 8)
+
+
+def test_linearity(client):
+    found = client.predict(**WHERE, k=1, strengths=[1.0, 2.0], api_name="/linearity")
+    assert len(found["residual"]) == 2 and max(found["residual"]) < 1e-3
+
+
 def test_sample_invert_and_region(client):
     sample = client.predict(model="gaussian", seed=3, label="", steps=5, api_name="/sample")
     assert tensor(sample["x_0"]).shape == (1, 8, 8)
@@ -76,6 +91,8 @@ def test_sample_invert_and_region(client):
         ("/directions", WHERE | {"model": "nobody"}, "no such model"),
         ("/edit", WHERE | {"span": 1e9}, "largest strength"),
         ("/edit", WHERE | {"at": "everything"}, "must be a list"),
+        ("/compare_methods", WHERE | {"methods": ["magic"]}, "no such method"),
+        ("/linearity", WHERE | {"strengths": []}, "1 to 50 strengths"),
         ("/invert", {"model": "gaussian", "image": "/etc/passwd"}, "picture is named"),
         (
             "/file",

@@ -14,7 +14,7 @@ from backend.jacobian.svd import exact, svd
 from backend.request import finish
 from tests.denoiser import examples
 
-DIRECTIONS = {"generalized", "loco", "label_direction", "epsilon", "pullback", "random"}
+DIRECTIONS = {"generalized", "held", "loco", "label_direction", "epsilon", "pullback", "random"}
 
 
 @pytest.fixture(scope="module")
@@ -79,7 +79,7 @@ def test_another_seed_is_another_random_direction(case):
 
 def test_a_closed_form_has_the_methods_that_need_no_network_and_no_labels():
     able = {name for name, method in METHODS.items() if method.works_on(examples.mixture())}
-    assert able == {"generalized", "loco", "epsilon", "random"}
+    assert able == {"generalized", "held", "loco", "epsilon", "random"}
     able = {name for name, method in METHODS.items() if method.works_on(examples.unet(classes=0))}
-    assert able == {"generalized", "loco", "epsilon", "random", "pullback"}
+    assert able == {"generalized", "held", "loco", "epsilon", "random", "pullback"}
     assert all(method.works_on(examples.unet()) for method in METHODS.values())

@@ -78,6 +78,12 @@ def test_generalized_directions_are_those_of_the_dense_pencil_and_leak_less():
     assert torch.equal(found.s, found.gain)
 
 
+def test_a_small_ridge_holds_the_rest_still_and_a_large_one_moves_the_region_more():
+    still, free = (result(FindDirections(**WHERE, k=1, method="generalized", ridge=r)) for r in (0.001, 10.0))
+    plain = result(FindDirections(**WHERE, k=1, rank=0))
+    assert still.leak[0] < 0.2 * free.leak[0] and still.gain[0] < free.gain[0] <= plain.s[0] * 1.001
+
+
 def test_a_second_region_of_an_explored_picture_costs_two_rounds():
     first = result(FindDirections(**WHERE, k=2, method="generalized"))
     other = result(FindDirections(**WHERE | {"region": "box:4,4,8,8"}, k=2, method="generalized"))
@@ -195,6 +201,7 @@ BAD = {
     "an unknown model": FindDirections(model="nobody"),
     "a path for a model": FindDirections(model="../../etc"),
     "an unknown method": FindDirections(**WHERE, method="guess"),
+    "no ridge": FindDirections(**WHERE, ridge=0.0),
     "no directions": FindDirections(**WHERE, k=0),
     "ten thousand directions": FindDirections(**WHERE, k=10_000),
     "strength nan": EditAll(**WHERE, span=float("nan")),

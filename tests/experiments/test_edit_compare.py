@@ -23,11 +23,11 @@ def result(request):
 def test_a_closed_form_compares_what_it_can_and_loco_is_the_edit_of_direction_one():
     compared = result(CompareMethods(**WHERE, span=2.0, frames=3))
     rows = {row.method: row for row in compared.rows}
-    assert list(rows) == ["generalized", "loco", "epsilon", "random"]
+    assert list(rows) == ["generalized", "held", "loco", "epsilon", "random"]
     strip = result(Edit(**WHERE, k=1, span=2.0, frames=3))
     assert strip.strengths == rows["loco"].strip.strengths
     torch.testing.assert_close(rows["loco"].strip.pictures, strip.pictures, atol=1e-3, rtol=0)
-    assert rows["generalized"].leak < rows["loco"].leak < rows["random"].leak
+    assert rows["held"].leak < rows["generalized"].leak < rows["loco"].leak < rows["random"].leak
     assert all(row.factor == "" and row.seconds > 0 for row in compared.rows)
 
 
@@ -71,7 +71,7 @@ def test_bad_input_is_one_sentence(name):
 @pytest.mark.parametrize(
     ("request_", "words"),
     [
-        (CompareMethods(**WHERE, methods=("asyrp",)), "this model has generalized, loco"),
+        (CompareMethods(**WHERE, methods=("asyrp",)), "this model has generalized, held, loco"),
         (CompareMethods(wanted="bored"), "no such label"),
         (LearnShift("gaussian"), "no such label"),
         (LearnWords("gaussian"), "no labels to learn from"),

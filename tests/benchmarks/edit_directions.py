@@ -1,0 +1,183 @@
+"""What generalised directions can do beyond their own picture: `python -m tests.benchmarks.edit_directions`.
+
+transfer      direction 1 of a region on 200 other faces on which the part is visible: whether the factor that it moves most
+              in its own picture moves there too, the same way, by at least half as much; a random direction beside it
+composition   direction 1 of two regions together: whether all factors move by the sum of what each moves alone, to within
+              20 % of the length of that sum
+preview       directions of a changed region without a network evaluation: milliseconds, and their gain |J_in v| over that
+              of the refined ones
+linearity     |D(x + l v) - D(x) - l J v| / |l J v| at strengths of three directions
+
+Factors are read by the regressor, in their standard deviations. Strengths were set beforehand.
+"""
+
+import argparse
+import time
+from collections.abc import Callable, Iterator
+from itertools import combinations, islice
+from statistics import median
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from backend.denoiser.base import given
+from backend.editing import factors
+from backend.editing.directions import RIDGE
+from backend.editing.methods import METHODS
+from backend.experiments.edit import DENOISE_STEPS
+from backend.inference.load import Model, load
+from backend.inference.pictures import travel
+from backend.jacobian.generalized import Memory, generalized, generalized_steps
+from backend.jacobian.linearity import linearity
+from backend.jacobian.linearize import linearize
+from backend.metrics.intervals import Estimate, bootstrap, rate
+from backend.request import finish
+from tests.benchmarks import report
+from tests.benchmarks.editing import Face, others_with, step_of
+
+STRENGTH = 3.0  # of transfers and of each of two composed directions: half of what the table of methods uses
+STRENGTHS = torch.tensor([1.0, 2.0, 4.0, 8.0])  # of linearity
+SOURCES = 4  # faces whose directions are transferred, for each region
+FACES = 40  # for the others
+BATCH = 50
+
+Rows = Iterator[dict[str, Any]]
+
+
+def main(arguments: list[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(prog="python -m tests.benchmarks.edit_directions", description=__doc__)
+    parser.add_argument("--sources", type=int, default=SOURCES)
+    parser.add_argument("--targets", type=int, default=200)
+    parser.add_argument("--faces", type=int, default=FACES)
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--only", nargs="+", choices=SECTIONS, help="measure these, and write no file")
+    chosen = parser.parse_args(arguments)
+    torch.set_num_threads(chosen.threads)
+    model, begun, rows = load("avatars"), time.perf_counter(), []
+    for name in chosen.only or SECTIONS:
+        for found in SECTIONS[name](model, chosen):
+            rows.append(found)
+            print("{what}: {value:.3g} [{low:.3g}, {high:.3g}], n = {n} {bar}".format(**found), flush=True)
+    if not chosen.only:
+        report.write("edit_directions", rows, time.perf_counter() - begun)
+
+
+def transfer(model: Model, chosen: argparse.Namespace) -> Rows:
+    went: dict[str, list[bool]] = {"generalized": [], "random": []}
+    for region in ("mouth", "eyes", "hair"):
+        targets = list(islice(others_with(model, region, 500), chosen.targets))
+        sources = list(islice(others_with(model, region, 501), chosen.sources))
+        here: dict[str, list[bool]] = {name: [] for name in went}
+        for source in sources:
+            source.explore()
+            for name in went:
+                case = source.case(region)
+                step = STRENGTH * step_of(case, finish(METHODS[name].find(case)))
+                own = moves([source], step)[0]
+                most = int(own.abs().argmax())
+                shares = moves(targets, step)[:, most] / own[most]
+                here[name] += (shares >= 0.5).tolist()
+        for name, results in here.items():
+            went[name] += results
+            yield row(f"transfer, {METHODS[name].title}, {region}", rate(sum(results), len(results)))
+    for name, results in went.items():
+        bar = ">= 0.9" if name == "generalized" else ""
+        yield row(f"transfer, {METHODS[name].title}", rate(sum(results), len(results)), bar)
+
+
+def moves(faces: list[Face], step: Tensor) -> Tensor:
+    """By how many standard deviations each factor moves in each face when `step` is added to its x_t: (n, F)."""
+    changes = []
+    for some in (faces[i : i + BATCH] for i in range(0, len(faces), BATCH)):
+        model = some[0].model
+        labels = torch.stack([face.label for face in some])
+        x_t = torch.stack([face.x_t for face in some]) + step
+        edited = finish(travel(given(model.denoiser, label=labels), x_t, some[0].t, 0.0, DENOISE_STEPS))
+        stills = torch.stack([face.still for face in some])
+        changes.append(factors.changes(model.reader(), stills, edited.clamp(-1, 1)))
+    return torch.cat(changes)
+
+
+def composition(model: Model, chosen: argparse.Namespace) -> Rows:
+    errors = []
+    for number in range(chosen.faces):
+        face = Face(model, 300_000 + number)
+        steps = {}
+        for region in face.regions:
+            case = face.case(region)
+            steps[region] = STRENGTH * step_of(case, finish(METHODS["generalized"].find(case)))
+        for one, other in combinations(steps.values(), 2):
+            for sign in (-1, 1):
+                alone = moves([face], one)[0] + moves([face], sign * other)[0]
+                errors.append(float((moves([face], one + sign * other)[0] - alone).norm() / alone.norm()))
+    yield row(
+        "composition, pairs within 20 % of the sum",
+        rate(sum(e <= 0.2 for e in errors), len(errors)),
+        ">= 0.8",
+    )
+    yield row("composition, distance from the sum, median", bootstrap(errors, median))
+
+
+def preview(model: Model, chosen: argparse.Namespace) -> Rows:
+    gains, shares, times = [], [], []
+    for number in range(chosen.faces):
+        face = Face(model, 400_000 + number)
+        jacobian = linearize(lambda x, f=face: f.bound(x, f.t), face.x_t)
+        for region in face.regions:
+            mask = face.masks[region]
+            begun = time.perf_counter()
+            _, images = generalized(face.memory, mask, 5, RIDGE)
+            times.append(1000 * (time.perf_counter() - begun))
+            memory = Memory(list(face.memory.inputs), list(face.memory.images))
+            _, refined = finish(generalized_steps(jacobian, memory, mask, 5, RIDGE))
+            gains.append(float((images[0] * mask).norm() / (refined[0] * mask).norm()))
+            shares.append(float((images * mask).square().sum() / (refined * mask).square().sum()) ** 0.5)
+    yield row("preview of a changed region, ms, 95th percentile", bootstrap(times, quantile), "<= 100")
+    yield row("preview's gain over the refined direction 1, median", bootstrap(gains, median), ">= 0.8")
+    yield row(
+        "preview's gain over that of all 5, root mean square, median", bootstrap(shares, median), ">= 0.8"
+    )
+
+
+def quantile(values: Any, axis: int | None = None) -> Any:
+    import numpy as np
+
+    return np.quantile(values, 0.95, axis=axis)
+
+
+def linear(model: Model, chosen: argparse.Namespace) -> Rows:
+    measured: dict[str, list[Tensor]] = {"generalized": [], "loco": [], "random": []}
+    for number in range(chosen.faces // 2):
+        face = Face(model, 600_000 + number)
+        for region in face.regions:
+            case = face.case(region)
+            jacobian = linearize(lambda x, f=face: f.bound(x, f.t), face.x_t)
+            unit = float(step_of(case, finish(METHODS["generalized"].find(case))).norm())
+            for name, found in measured.items():
+                v = finish(METHODS[name].find(case))
+                lengths = STRENGTHS * (unit if name == "random" else float(step_of(case, v).norm()))
+                response = jacobian.jvp(v[None])[0]
+                found.append(
+                    linearity(lambda x, f=face: f.bound(x, f.t), face.x_t, v, response, lengths).residual
+                )
+    for name, found in measured.items():
+        for i, strength in enumerate(STRENGTHS.tolist()):
+            values = [float(one[i]) for one in found]
+            title = f"linearity residual at strength {strength:g}, {METHODS[name].title}, median"
+            yield row(title, bootstrap(values, median))
+
+
+def row(what: str, estimate: Estimate, bar: str = "") -> dict[str, Any]:
+    return {"what": what, "bar": bar, **vars(estimate)}
+
+
+SECTIONS: dict[str, Callable[[Model, argparse.Namespace], Rows]] = {
+    "transfer": transfer,
+    "composition": composition,
+    "preview": preview,
+    "linearity": linear,
+}
+
+if __name__ == "__main__":
+    main()
