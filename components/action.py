@@ -72,6 +72,14 @@ class StatusLine(gr.HTML):
         return {"__type__": "update"} | ({} if value is None else {"value": dict(value)})
 
 
+@dataclasses.dataclass(frozen=True, eq=False)
+class _Run:
+    """What a session runs: the values that it began with, and whether it is to stop."""
+
+    given: Mapping[str, Any]
+    stop: threading.Event = dataclasses.field(default_factory=threading.Event)
+
+
 class Action:
     """A Request class wired to a page. Create it where its status line should stand, inside gr.Blocks.
 
@@ -105,7 +113,7 @@ class Action:
         self.read, self.linked, self.gateway = read, linked, gateway or ask
         self.line = StatusLine()
         self._pickers = [c for c in self.outputs if isinstance(c, RegionPicker) and c in inputs.values()]
-        self._running: dict[str, threading.Event] = {}  # session -> whether to stop
+        self._running: dict[str, _Run] = {}  # by session
         if answer is not False:
             function = endpoint(request, answer or plain, self.gateway, name)
             gr.api(function, api_name=function.__name__, concurrency_limit=LIMIT)
@@ -131,14 +139,14 @@ class Action:
         """The events of one run as values of [line, *outputs]. What goes wrong is a sentence in the line."""
         given = dict(zip(self.inputs, values, strict=True))
         same = [unchanged(component) for component in self.outputs]
-        stop = self._running[http.session_hash] = threading.Event()
+        mine = self._running[http.session_hash] = _Run(given)
         began, told, events = time.monotonic(), -EVERY, _results(iter(()))
         yield [_line("running", "Starting"), *same]
         try:
             request = self.request.parse(self.read(given))
             events = _results(self.gateway(request))
             for event in events:
-                if stop.is_set():
+                if mine.stop.is_set():
                     yield [_line("cancelled", CANCELLED), *self._given_up(values)]
                     return
                 if not isinstance(event, Progress):
@@ -155,7 +163,7 @@ class Action:
             yield [_line("failed", BROKEN), *self._given_up(values)]
         finally:
             events.close()
-            if self._running.get(http.session_hash) is stop:
+            if self._running.get(http.session_hash) is mine:
                 del self._running[http.session_hash]
 
     def restore(self, request: Request) -> dict[gr.components.Component, Any]:
@@ -171,9 +179,13 @@ class Action:
 
     def interrupt(self, http: gr.Request) -> None:
         """Cancels what this session runs, if anything, within one network evaluation."""
-        stop = self._running.get(http.session_hash)
-        if stop is not None:
-            stop.set()
+        if http.session_hash in self._running:
+            self._running[http.session_hash].stop.set()
+
+    def is_running(self, http: gr.Request, **inputs: Any) -> bool:
+        """Whether this session runs the action, with these values of inputs."""
+        run = self._running.get(http.session_hash)
+        return run is not None and not run.stop.is_set() and run.given.items() >= inputs.items()
 
     def _stop(self, http: gr.Request) -> dict[str, Any]:
         self.interrupt(http)

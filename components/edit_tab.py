@@ -16,6 +16,7 @@ from backend.experiments.edit_transfer import Transfer
 from backend.inference.cache import find
 from backend.inference.catalogue import ListModels
 from backend.inference.pictures import Sample
+from backend.request import BadInput
 from components import files_panel, linearity_panel, methods_panel, set_panel, sources_panel, transfer_panel
 from components.action import Action, ask, endpoint, plain
 from components.filmstrip import Filmstrip, Position, Slides, Strip
@@ -56,10 +57,12 @@ def build(bar: Bar) -> Sequence[Action]:
                 method = gr.Dropdown(
                     METHODS, value=FIRST.method, label="method", elem_id="method", min_width=140
                 )
+            with gr.Row(equal_height=True, visible=FIRST.method == "generalized") as of_generalized:
                 ridge = gr.Slider(
-                    0.01, 1, FIRST.ridge, step=0.01, label="ridge μ: small holds the rest still", elem_id="ridge",
-                    min_width=200, visible=FIRST.method == "generalized",
+                    0.01, 1, FIRST.ridge, step=0.01, label="ridge μ (small: only the region moves)",
+                    elem_id="ridge", min_width=200,
                 )  # fmt: skip
+                hold = gr.Checkbox(FIRST.hold, label="hold the rest", elem_id="hold", min_width=120)
             button = gr.Button("Find directions", variant="primary", elem_id="find")
         with gr.Column(scale=6, min_width=330, elem_id="slide"):
             film = Filmstrip(_slides(shipped, FIRST) if shipped else None, elem_id="film")
@@ -71,6 +74,7 @@ def build(bar: Bar) -> Sequence[Action]:
                 "k": k,
                 "method": method,
                 "ridge": ridge,
+                "hold": hold,
                 "at": at,
                 "first": first,
             }
@@ -89,7 +93,7 @@ def build(bar: Bar) -> Sequence[Action]:
         looking = sources_panel.build(bar, picker, FIRST.model)
     file, set_asked = gr.State(""), gr.State(0)
     files_panel.build(fields, film, file)
-    of_directions = {name: part for name, part in fields.items() if name not in ("at", "first")}
+    of_directions = {name: part for name, part in fields.items() if name not in ("hold", "at", "first")}
     transferring = transfer_panel.build(of_directions, film)
     measuring = linearity_panel.build(of_directions, film)
     comparing = methods_panel.build(fields)
@@ -103,10 +107,21 @@ def build(bar: Bar) -> Sequence[Action]:
     film.input(_compose, film, [at, first, asked, set_asked], trigger_mode="always_last", **quiet)
 
     # A region that changes is previewed at once where the method can, and refined unless it changes again.
-    picker.input(sliding.interrupt, None, None, queue=False, **quiet)
+    # A picture that arrives asks for its region again: what already runs or shows it, as after a link, goes on.
+    def superseded(http: gr.Request, image: str, region: str) -> None:
+        if not sliding.is_running(http, image=image, region=region):
+            sliding.interrupt(http)
+
+    def to_preview(http: gr.Request, position: Position, *values: Any) -> Any:
+        now = dict(zip(fields, values, strict=True))
+        known = sliding.is_running(http, image=now["image"], region=now["region"])
+        return gr.skip() if known or not _is_new(position, now) else time.time_ns()
+
+    picker.input(superseded, [bar.image, picker], None, queue=False, **quiet)
     for event in (pointed.success, method.input, ridge.release):
-        event(_brushed, method, brushed, **quiet)
-    method.change(lambda name: gr.Slider(visible=name == "generalized"), method, ridge, **quiet)
+        event(to_preview, [film, *fields.values()], brushed, **quiet)
+    method.change(lambda name: gr.Row(visible=name == "generalized"), method, of_generalized, **quiet)
+    hold.input(lambda: time.time_ns(), None, asked, **quiet)
     previewing.on(brushed.change).success(**anew, **quiet)
     for request, name in ENDPOINTS.items():
         function = endpoint(request, plain, ask, name)
@@ -181,5 +196,10 @@ def _compose(position: Position) -> tuple[Any, ...]:
     return position.strengths, position.index, *moments
 
 
-def _brushed(method: str) -> Any:
-    return time.time_ns() if method == "generalized" else gr.skip()
+def _is_new(position: Position, values: dict[str, Any]) -> bool:
+    """Whether the method previews what it finds, and the sliders are not those of these very directions."""
+    try:
+        request = EditAll.parse(values)
+    except BadInput:
+        return False
+    return request.method == "generalized" and request.directions().key() != position.key

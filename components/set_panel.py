@@ -79,10 +79,11 @@ def _adder(fields: Sequence[str]) -> Callable[..., tuple]:
     def add(entries: tuple, names: str, position: Position, *values: Any) -> tuple[tuple, str]:
         """The set with the sliding direction added, under the name of the factor that it moves."""
         try:
-            request = EditAll.parse(dict(zip(fields, values, strict=True))).directions()
+            shown = EditAll.parse(dict(zip(fields, values, strict=True)))
         except BadInput as error:
             raise gr.Error(str(error)) from None
-        found = find(request)
+        request, drawn = shown.directions(), find(shown)
+        found = drawn.found if drawn else find(request)
         if found is None or position.index >= len(found.v):
             raise gr.Error(NOTHING)
         if request.key() != position.key:

@@ -126,6 +126,10 @@ def test_a_new_region_is_previewed_and_refined_by_itself_where_the_method_can(ta
     part(tab, "hair")
     tab.wait_for_function(f"{line('slide')}.query?.includes('hair') && {line('slide')}.state === 'done'")
     assert tab.evaluate("window.seen.size") >= 3, "the old directions, the preview, and the refined ones"
+    strip = tab.evaluate(f"{FILM}.rows[0].strip.key")
+    tab.locator("#hold input").check()
+    tab.wait_for_function(f"{FILM}.rows[0].strip.key !== {strip!r} && {line('slide')}.state === 'done'")
+    assert "hold=True" in tab.evaluate(f"{line('slide')}.python")
 
 
 def test_copied_python_names_what_is_shown(tab):

@@ -176,6 +176,20 @@ def test_cancel_ends_the_run_at_the_next_step_and_closes_it(build):
     assert not action._running
 
 
+def test_what_runs_is_known_by_session_and_values_until_it_ends(build):
+    action = build(lambda request: iter([Progress(1, 2, "steps"), *gateway(request)]))
+    assert not action.is_running(HTTP)
+    running = action.handle(HTTP, 4, "part:eyes")
+    next(running), next(running)
+    assert action.is_running(HTTP) and action.is_running(HTTP, region="part:eyes")
+    assert not action.is_running(HTTP, region="part:hair")
+    assert not action.is_running(SimpleNamespace(session_hash="another"))
+    action.interrupt(HTTP)
+    assert not action.is_running(HTTP), "it is about to end"
+    list(running)
+    assert not action._running
+
+
 def test_a_picker_that_waits_for_its_mask_learns_that_there_is_none():
     with gr.Blocks():
         picker = RegionPicker()
