@@ -29,31 +29,24 @@ import torch
 from torch import Tensor
 
 from backend.data import avatars
-from backend.denoiser.base import given
 from backend.editing import factors
 from backend.editing.methods import METHODS, Case
 from backend.editing.scene import Scene, Steering, along, unit_scale
 from backend.experiments.edit import DENOISE_STEPS
 from backend.experiments.edit_compare import SPAN as STRENGTH
 from backend.experiments.edit_compare import edited, with_supervision
-from backend.experiments.edit_directions import EXPLORED
 from backend.experiments.edit_learn import LearnShift, LearnWords
 from backend.inference.cache import find
 from backend.inference.load import Model, load
-from backend.inference.pictures import Invert, travel
-from backend.jacobian.generalized import Memory, remember
+from backend.inference.pictures import travel
 from backend.jacobian.linearize import linearize
-from backend.jacobian.svd import svd_steps
 from backend.metrics.image import psnr, ssim
 from backend.metrics.intervals import Estimate, bootstrap, rate
 from backend.request import finish
 from tests.benchmarks import report
-from tests.benchmarks.avatars import held_out, in_range
+from tests.benchmarks.avatars import in_range
+from tests.benchmarks.edit_faces import REGIONS, Face, T, others_with
 
-FIRST = 500_000  # the first of the held-out faces used here
-REGIONS = ("mouth", "eyes", "hair")
-SMALLEST = 20  # pixels of a region that counts as visible
-T = 0.65  # of all methods but one: chosen, as STRENGTH and the ridge were, on other faces
 TRANSFERRED = 4  # one face in so many is the source of a transfer
 OTHERS = 3  # faces that it goes to, as in LOCO Edit's table
 ROWS = {name: (name, T) for name in METHODS} | {"loco_low": ("loco", 0.3)}  # the paper's, where it did best
@@ -105,38 +98,6 @@ def kept(folder: Path) -> dict[int, dict[str, Any]]:
     return {saved["face"]: saved for saved in map(json.loads, lines)}
 
 
-class Face:
-    """One held-out face at noise level t: x_0, x_t, its unedited return `still`, its parts and its exploration."""
-
-    def __init__(self, model: Model, number: int, t: float = T, explore: bool = True):
-        one = held_out(1, start=FIRST + number)
-        self.model, self.number, self.t = model, number, t
-        self.x_0, self.label = avatars.render(one.factors)[0], one.labels[0]
-        self.masks = {name: mask[0] for name, mask in avatars.masks(one.factors).items()}
-        self.bound = given(model.denoiser, label=self.label)
-        self.x_t = finish(travel(self.bound, self.x_0[None], 0.0, self.t, Invert.steps))[0]
-        self.still = finish(travel(self.bound, self.x_t[None], self.t, 0.0, DENOISE_STEPS))[0].clamp(-1, 1)
-        self.memory, self.seconds = Memory(), 0.0
-        if explore:
-            self.explore()
-
-    def explore(self) -> None:
-        """Fills the memory, and notes the seconds that it took."""
-        begun = time.perf_counter()
-        jacobian = remember(linearize(lambda x: self.bound(x, self.t), self.x_t), self.memory)
-        finish(svd_steps(jacobian, 1, tol=0.0, max_products=2 * EXPLORED))
-        self.seconds = time.perf_counter() - begun
-
-    @property
-    def regions(self) -> list[str]:
-        """Those of REGIONS that can be seen."""
-        return [region for region in REGIONS if int(self.masks[region].sum()) >= SMALLEST]
-
-    def case(self, region: str) -> Case:
-        scene = Scene(self.model.denoiser, self.label, self.x_t, self.t, self.masks[region])
-        return Case(scene, self.x_0, self.memory, seed=self.number)
-
-
 def edits_of(model: Model, names: list[str], number: int) -> Iterator[dict[str, Any]]:
     """All methods on all visible regions of one face, at both signs."""
     faces = {t: Face(model, number, t, explore=t == T) for t in {ROWS[name][1] for name in names}}
@@ -165,12 +126,6 @@ def edits_of(model: Model, names: list[str], number: int) -> Iterator[dict[str, 
             )
             for sign, judgement in zip((-1, 1), signs, strict=True):
                 yield about | {"sign": sign} | judgement | ({"transfer": moved} if sign > 0 else {})
-
-
-def others_with(model: Model, region: str, number: int) -> Iterator[Face]:
-    """Other held-out faces, a run of them for each number, on which the region can be seen."""
-    others = (Face(model, 1000 * (number + 1) + i, explore=False) for i in range(1000))
-    return (other for other in others if region in other.regions)
 
 
 def judged(model: Model, case: Case, still: Tensor, picture: Tensor) -> dict[str, Any]:

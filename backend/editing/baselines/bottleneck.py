@@ -80,12 +80,12 @@ def _followed_by(denoiser: UNetDenoiser, then: Callable[[Tensor], Tensor]) -> UN
     """A shallow copy whose middle block is followed by `then`."""
     if denoiser.unet.mid_block is None:
         raise ValueError("This network has no middle block.")
-    network = _with(denoiser.unet, mid_block=_FollowedBy(denoiser.unet.mid_block, then))
-    return _with(denoiser, unet=network)
+    network = with_children(denoiser.unet, mid_block=_FollowedBy(denoiser.unet.mid_block, then))
+    return with_children(denoiser, unet=network)
 
 
-def _with(module: Module, **children: nn.Module) -> Module:
-    """A shallow copy with other children. A bare copy.copy would share the table of children as well."""
+def with_children(module: Module, **children: nn.Module) -> Module:
+    """A shallow copy with other children, all else shared. A bare copy.copy would share the table of children as well."""
     changed = copy.copy(module)
     changed._modules = {**module._modules, **children}
     return changed

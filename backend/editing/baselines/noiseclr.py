@@ -16,7 +16,6 @@ sign and all. Means for the paper's sums, as in its code (https://github.com/gem
 0 means that directions are no more alike across pictures than across directions.
 """
 
-import copy
 from collections.abc import Generator
 
 import torch
@@ -25,6 +24,7 @@ from torch import Tensor, nn
 
 from backend.denoiser.base import Denoiser, branches, given, like
 from backend.denoiser.unet import UNetDenoiser
+from backend.editing.baselines.bottleneck import with_children
 from backend.editing.scene import Steering
 from backend.request import Progress
 
@@ -144,15 +144,9 @@ def _with_words(denoiser: Denoiser, vectors: Tensor) -> UNetDenoiser:
     """
     table = _table(denoiser)
     words = _Words(vectors.to(table.device), table[-1].to(vectors.dtype))
-    worded = _shell(denoiser, unet=_shell(denoiser.unet, class_embedding=words))
+    worded = with_children(denoiser, unet=with_children(denoiser.unet, class_embedding=words))
     worded.classes = len(vectors)
     return worded
-
-
-def _shell(module: nn.Module, **replaced: nn.Module) -> nn.Module:
-    shell = copy.copy(module)
-    shell.__dict__["_modules"] = {**module._modules, **replaced}  # copy shares this dictionary too
-    return shell
 
 
 def _table(denoiser: Denoiser) -> Tensor:
