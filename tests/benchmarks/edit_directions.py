@@ -1,7 +1,8 @@
 """What generalised directions can do beyond their own picture: `python -m tests.benchmarks.edit_directions`.
 
 transfer      direction 1 of a region on 200 other faces on which the part is visible: whether the factor that it moves most
-              in its own picture moves there too, the same way, by at least half as much; a random direction beside it
+              in its own picture moves there too, the same way, by at least half as much. The same step, as in LOCO Edit, or
+              as much of it as predicts the same change in that face; a random direction beside them
 composition   direction 1 of two regions together: whether all factors move by the sum of what each moves alone, to within
               20 % of the length of that sum
 preview       directions of a changed region without a network evaluation: milliseconds, and their gain |J_in v| over that
@@ -14,18 +15,21 @@ Factors are read by the regressor, in their standard deviations. Strengths were 
 import argparse
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from itertools import combinations, islice
 from statistics import median
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from backend.denoiser.base import given
 from backend.editing import factors
 from backend.editing.directions import RIDGE
-from backend.editing.methods import METHODS
+from backend.editing.methods import METHODS, Case
 from backend.experiments.edit import DENOISE_STEPS
+from backend.experiments.edit_transfer import relative_lengths
 from backend.inference.load import Model, load
 from backend.inference.pictures import travel
 from backend.jacobian.generalized import Memory, generalized, generalized_steps
@@ -34,14 +38,14 @@ from backend.jacobian.linearize import linearize
 from backend.metrics.intervals import Estimate, bootstrap, rate
 from backend.request import finish
 from tests.benchmarks import report
-from tests.benchmarks.edit_faces import Face, others_with
+from tests.benchmarks.edit_faces import REGIONS, Face, others_with
 from tests.benchmarks.editing import step_of
 
 STRENGTH = 3.0  # of transfers and of each of two composed directions: half of what the table of methods uses
 STRENGTHS = torch.tensor([1.0, 2.0, 4.0, 8.0])  # of linearity
-SOURCES = 4  # faces whose directions are transferred, for each region
-FACES = 40  # for the others
-BATCH = 50
+SOURCES = 2  # faces whose directions are transferred, for each region
+FACES = 20  # for the others
+BATCH = 25
 
 Rows = Iterator[dict[str, Any]]
 
@@ -65,36 +69,48 @@ def main(arguments: list[str] | None = None) -> None:
 
 
 def transfer(model: Model, chosen: argparse.Namespace) -> Rows:
-    went: dict[str, list[bool]] = {"generalized": [], "random": []}
-    for region in ("mouth", "eyes", "hair"):
+    """Of each method the same step, and of generalised directions the same predicted change."""
+    kinds = ("generalized, same change", "generalized, same step", "random, same step")
+    went: dict[str, list[bool]] = {kind: [] for kind in kinds}
+    shares_of: list[float] = []
+    for region in REGIONS:
         targets = list(islice(others_with(model, region, 500), chosen.targets))
-        sources = list(islice(others_with(model, region, 501), chosen.sources))
-        here: dict[str, list[bool]] = {name: [] for name in went}
-        for source in sources:
+        here: dict[str, list[bool]] = {kind: [] for kind in kinds}
+        for source in islice(others_with(model, region, 501), chosen.sources):
             source.explore()
-            for name in went:
+            for kind in kinds:
                 case = source.case(region)
-                step = STRENGTH * step_of(case, finish(METHODS[name].find(case)))
+                v = finish(METHODS[kind.split(",")[0]].find(case))
+                step = STRENGTH * step_of(case, v)
                 own = moves([source], step)[0]
                 most = int(own.abs().argmax())
-                shares = moves(targets, step)[:, most] / own[most]
-                here[name] += (shares >= 0.5).tolist()
-        for name, results in here.items():
-            went[name] += results
-            yield row(f"transfer, {METHODS[name].title}, {region}", rate(sum(results), len(results)))
-    for name, results in went.items():
-        bar = ">= 0.9" if name == "generalized" else ""
-        yield row(f"transfer, {METHODS[name].title}", rate(sum(results), len(results)), bar)
+                shares = moves(targets, step, case if "change" in kind else None)[:, most] / own[most]
+                here[kind] += (shares >= 0.5).tolist()
+                shares_of += shares.tolist() if "change" in kind else []
+        for kind, results in here.items():
+            went[kind] += results
+            yield row(f"transfer, {kind}, {region}", rate(sum(results), len(results)))
+    for kind, results in went.items():
+        yield row(f"transfer, {kind}", rate(sum(results), len(results)), ">= 0.9" if "change" in kind else "")
+    yield row("transfer, same way at all", rate(sum(s > 0 for s in shares_of), len(shares_of)))
+    for q in (0.1, 0.25, 0.5, 0.75):
+        share = bootstrap(shares_of, partial(np.quantile, q=q))
+        yield row(f"transfer, share of the source's amount, {100 * q:.0f}th percentile", share)
 
 
-def moves(faces: list[Face], step: Tensor) -> Tensor:
-    """By how many standard deviations each factor moves in each face when `step` is added to its x_t: (n, F)."""
+def moves(faces: list[Face], step: Tensor, source: Case | None = None) -> Tensor:
+    """By how many standard deviations each factor moves in each face when `step` is added to its x_t, or, given the case
+    that it comes from, as much of it as predicts the same change there: (n, F)."""
     changes = []
     for some in (faces[i : i + BATCH] for i in range(0, len(faces), BATCH)):
-        model = some[0].model
-        labels = torch.stack([face.label for face in some])
-        x_t = torch.stack([face.x_t for face in some]) + step
-        edited = finish(travel(given(model.denoiser, label=labels), x_t, some[0].t, 0.0, DENOISE_STEPS))
+        model, t = some[0].model, some[0].t
+        denoiser = given(model.denoiser, label=torch.stack([face.label for face in some]))
+        x_t, steps = torch.stack([face.x_t for face in some]), step.expand(len(some), *step.shape)
+        if source is not None:
+            wanted = STRENGTH * 0.1 * source.scene.size**0.5
+            times = relative_lengths(denoiser, x_t, t, step, source.scene.mask, wanted)
+            steps = times.view(-1, 1, 1, 1) * steps
+        edited = finish(travel(denoiser, x_t + steps, t, 0.0, DENOISE_STEPS))
         stills = torch.stack([face.still for face in some])
         changes.append(factors.changes(model.reader(), stills, edited.clamp(-1, 1)))
     return torch.cat(changes)
@@ -134,17 +150,15 @@ def preview(model: Model, chosen: argparse.Namespace) -> Rows:
             _, refined = finish(generalized_steps(jacobian, memory, mask, 5, RIDGE))
             gains.append(float((images[0] * mask).norm() / (refined[0] * mask).norm()))
             shares.append(float((images * mask).square().sum() / (refined * mask).square().sum()) ** 0.5)
-    yield row("preview of a changed region, ms, 95th percentile", bootstrap(times, quantile), "<= 100")
+    yield row(
+        "preview of a changed region, ms, 95th percentile",
+        bootstrap(times, partial(np.quantile, q=0.95)),
+        "<= 100",
+    )
     yield row("preview's gain over the refined direction 1, median", bootstrap(gains, median), ">= 0.8")
     yield row(
         "preview's gain over that of all 5, root mean square, median", bootstrap(shares, median), ">= 0.8"
     )
-
-
-def quantile(values: Any, axis: int | None = None) -> Any:
-    import numpy as np
-
-    return np.quantile(values, 0.95, axis=axis)
 
 
 def linear(model: Model, chosen: argparse.Namespace) -> Rows:

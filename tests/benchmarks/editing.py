@@ -18,8 +18,10 @@ divide the faces between them, and the last one to end writes the result.
 import argparse
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
+from functools import cache
+from importlib.util import find_spec
 from itertools import islice
 from pathlib import Path
 from statistics import median
@@ -142,7 +144,19 @@ def judged(model: Model, case: Case, still: Tensor, picture: Tensor) -> dict[str
         "inside": inside,
         "leak": outside / max(inside, 1e-12),
         "ssim": float(ssim(picture[None], still[None])),
-    }
+    } | ({"lpips": lpips()(picture[None], still[None])} if lpips() else {})
+
+
+@cache
+def lpips() -> Callable[[Tensor, Tensor], float] | None:
+    """LPIPS on AlexNet's features; None unless torchvision and its weights are on this machine already."""
+    weights = Path(torch.hub.get_dir()) / "checkpoints" / "alexnet-owt-7be5be79.pth"
+    if find_spec("torchvision") is None or not weights.exists():
+        return None
+    from torchmetrics.image import LearnedPerceptualImagePatchSimilarity
+
+    measure = LearnedPerceptualImagePatchSimilarity("alex")
+    return lambda a, b: float(measure(a.clamp(-1, 1), b.clamp(-1, 1)))
 
 
 def transferred(
@@ -183,7 +197,8 @@ def table(edits: list[dict[str, Any]], names: list[str]) -> Iterator[dict[str, A
     learned = {"asyrp": find(LearnShift()), "noiseclr": find(LearnWords())}
     for name in names:
         method, mine = METHODS[ROWS[name][0]], [edit for edit in edits if edit["method"] == name]
-        title = method.title + (f", t = {ROWS[name][1]:g}" if ROWS[name][1] != T else "")
+        kind = f" ({method.supervision})" if method.supervision != "none" else ""
+        title = method.title + kind + (f", t = {ROWS[name][1]:g}" if ROWS[name][1] != T else "")
         ours, held = name == "generalized", name == "held"
 
         def one(measure: str, estimate: Estimate, bar: str = "", title: str = title) -> dict[str, Any]:
@@ -193,15 +208,17 @@ def table(edits: list[dict[str, Any]], names: list[str]) -> Iterator[dict[str, A
         far = farther(mine)
         yield one("success to the farther side", rate(sum(map(success, far)), len(far)))
         leaks = [edit["leak"] for edit in mine]
-        yield one("leak, median", bootstrap(leaks, median), "<= 0.3" if ours or held else "")
+        yield one("median leak", bootstrap(leaks, median), "<= 0.3" if ours or held else "")
         if paper and mine:
             ratio = median(leaks) / median(paper.values())
             yield one("median leak over LOCO's median", Estimate(ratio, ratio, ratio, len(leaks)))
         shares = [edit["leak"] / paper[place(edit)] for edit in mine if place(edit) in paper]
         if shares:
-            yield one("leak over LOCO's, median", bootstrap(shares, median), "<= 0.333" if held else "")
-        yield one("largest other factor, median", bootstrap([sides(edit)[1] for edit in mine], median))
+            yield one("median of leak over LOCO's", bootstrap(shares, median), "<= 0.333" if held else "")
+        yield one("largest other factor", bootstrap([sides(edit)[1] for edit in mine], median))
         yield one("SSIM", bootstrap([edit["ssim"] for edit in mine]))
+        if mine and "lpips" in mine[0]:
+            yield one("LPIPS", bootstrap([edit["lpips"] for edit in mine]))
         went = [share >= 0.5 for edit in mine for share in edit.get("transfer", ())]
         if went:
             yield one("transfer success", rate(sum(went), len(went)))

@@ -55,5 +55,7 @@ def test_the_table_counts_them():
     edits = [edit(mouth_curve=2.0) | {"transfer": [0.6, 0.4, -0.7]}, edit(sign=-1, mouth_curve=0.1)]
     rows = {row["what"]: row for row in table(edits, ["loco"])}
     assert rows["LOCO: local edit success"]["value"] == 0.5 and rows["LOCO: local edit success"]["n"] == 2
-    assert rows["LOCO: leak, median"]["value"] == 0.1 and rows["LOCO: leak over LOCO's, median"]["value"] == 1
+    assert (
+        rows["LOCO: median leak"]["value"] == 0.1 and rows["LOCO: median of leak over LOCO's"]["value"] == 1
+    )
     assert rows["LOCO: transfer success"]["value"] == pytest.approx(1 / 3)

@@ -3,8 +3,12 @@
 import pytest
 import torch
 
+from backend.denoiser.base import given
 from backend.experiments.edit import Edit
-from backend.experiments.edit_transfer import Transfer
+from backend.experiments.edit_directions import FindDirections
+from backend.experiments.edit_transfer import Transfer, relative_lengths
+from backend.inference.load import load
+from backend.inference.pictures import Invert
 from backend.inference.run import run
 from backend.request import BadInput
 
@@ -41,6 +45,28 @@ def test_faces_move_the_factor_that_the_source_moves():
     assert all(amount * moved.amount > 0 for amount in moved.amounts)
 
 
+def test_the_same_change_is_the_same_step_where_the_jacobian_is_the_same():
+    change, step = (
+        result(Transfer(**WHERE, strength=0.5, onto=("gallery:5",), same=same)) for same in ("change", "step")
+    )
+    torch.testing.assert_close(change.edited, step.edited, atol=1e-4, rtol=0)
+
+
+def test_on_faces_the_same_change_is_predicted_in_each():
+    onto = ("gallery:7", "gallery:13")
+    found = result(FindDirections(image="gallery:1", region="part:mouth", k=1))
+    v, gain, model = found.v[0], float(found.gain[0]), load("avatars")
+    for image in onto:
+        there = result(Invert(image=image, steps=20))
+        denoiser = given(model.denoiser, **model.condition(label=there.label))
+        (times,) = relative_lengths(denoiser, there.x_t[None], 0.5, v, found.mask, gain)
+        h = 1e-2
+        with torch.no_grad():
+            ahead, behind = denoiser(there.x_t + h * v, 0.5), denoiser(there.x_t - h * v, 0.5)
+        slope = ((ahead - behind) / (2 * h) * found.mask).norm()
+        assert 1 < times < 5 and float(times * slope) == pytest.approx(gain, rel=2e-2)
+
+
 @pytest.mark.parametrize(
     "wrong",
     [
@@ -50,6 +76,7 @@ def test_faces_move_the_factor_that_the_source_moves():
         {"strength": 1e9},
         {"slide": 2},
         {"onto_t": 3.0},
+        {"same": "look"},
     ],
 )
 def test_bad_input_is_a_sentence(wrong):
