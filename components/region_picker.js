@@ -13,7 +13,6 @@ const S = (element.__state = root.__state = {
   mask: null, //      of the region now picked; null while only Python can know it
   kept: "", //        of the picture before, to be asked of the one that is loading
   linked: "", //      set by a link, whose picture may still be on its way
-  dropped: null, //   a region given up before its answer came: that answer is ignored
   ghost: null, //     the last answer, as a dotted outline, while a dial asks again about the same pixel
   seed: null, box: null, path: null, // marks: clicked pixel, rectangle, open outline
   cursor: null, //    of the keyboard
@@ -95,7 +94,6 @@ function emit(region, mask = null) {
   if (mask && !count(mask)) return clear();
   const pixel = (r) => r.startsWith("click:") && r.split(",", 2).join();
   S.ghost = pixel(region) && pixel(region) === pixel(S.region) ? S.mask || S.ghost : null;
-  if (S.pending && region !== S.region) S.dropped = S.region;
   Object.assign(S, { region, mask, pending: true, note: "", before: null });
   read(region);
   props.value = region;
@@ -104,7 +102,6 @@ function emit(region, mask = null) {
 }
 
 function clear() {
-  if (S.pending) S.dropped = S.region;
   Object.assign(S, { region: "", mask: null, ghost: null, pending: false, note: "", path: null, stroke: null, before: null });
   read("");
   props.value = "";
@@ -255,7 +252,7 @@ function adopt(value) {
     clearTimeout(waiting);
     S.kept = !value.region && (S.region === S.linked || /^(part|box|click):/.test(S.region)) ? S.region : "";
     S.linked = "";
-    Object.assign(S, { image: value.image, picture: null, region: "", mask: null, ghost: null, dropped: null, pending: false,
+    Object.assign(S, { image: value.image, picture: null, region: "", mask: null, ghost: null, pending: false,
       stroke: null, path: null, before: null, cursor: null, late: null, note: "" });
     read("");
     show(value.image);
@@ -266,9 +263,7 @@ function adopt(value) {
     b.addEventListener("click", () => S.picture && emit("part:" + part));
     return b;
   }));
-  const set = fresh || value.pick, dropped = !set && value.region && value.region === S.dropped;
-  if (dropped) S.dropped = null;
-  if (set || (S.pending ? value.region === S.region : !dropped)) { // otherwise it answers an earlier gesture
+  if (fresh || value.pick || value.region === S.region) { // otherwise it answers an earlier gesture
     Object.assign(S, { region: value.region, mask: decode(value.overlay), ghost: null, pending: false });
     read(S.region);
     if (value.pick) S.linked = S.region;
