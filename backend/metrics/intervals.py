@@ -27,12 +27,17 @@ def rate(successes: int, n: int) -> Estimate:
 
 
 def bootstrap(values: Sequence[float], statistic: Callable = np.mean, seed: int = 0) -> Estimate:
-    """A statistic of a sample with its BCa bootstrap interval; a point where all values are equal."""
+    """A statistic of a sample with its bootstrap interval, BCa, or percentile where nearly all values are equal and BCa is
+    not defined; a point where all are."""
     from scipy.stats import bootstrap as resample
 
     data = np.asarray(values, dtype=float)
     value = float(statistic(data))
     if len(data) < 2 or np.ptp(data) == 0:
         return Estimate(value, value, value, len(data))
-    interval = resample((data,), statistic, n_resamples=2000, rng=seed).confidence_interval
+    found = resample((data,), statistic, n_resamples=2000, rng=seed)
+    interval = found.confidence_interval
+    if not np.isfinite([interval.low, interval.high]).all():
+        found = resample((data,), statistic, n_resamples=0, bootstrap_result=found, method="percentile")
+        interval = found.confidence_interval
     return Estimate(value, float(interval.low), float(interval.high), len(data))

@@ -58,4 +58,5 @@ def test_the_table_counts_them():
     assert (
         rows["LOCO: median leak"]["value"] == 0.1 and rows["LOCO: median of leak over LOCO's"]["value"] == 1
     )
+    assert rows["LOCO: median leak over LOCO's median"]["value"] == 1
     assert rows["LOCO: transfer success"]["value"] == pytest.approx(1 / 3)

@@ -54,3 +54,8 @@ def test_bootstrap_repeats_itself():
 def test_without_spread_the_interval_is_a_point(values):
     found = bootstrap(values)
     assert (found.value, found.low, found.high, found.n) == (2.5, 2.5, 2.5, len(values))
+
+
+def test_nearly_without_spread_the_interval_is_a_number():
+    found = bootstrap([1.0] * 60 + [1.1], np.median)
+    assert found.value == found.low == found.high == 1.0
