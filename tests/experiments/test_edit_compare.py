@@ -3,6 +3,8 @@
 import pytest
 import torch
 
+from backend.data import avatars
+from backend.editing.baselines.bottleneck import decode_with
 from backend.editing.methods import METHODS
 from backend.experiments.edit import Edit
 from backend.experiments.edit_compare import CompareMethods
@@ -86,6 +88,20 @@ def test_what_only_the_model_can_refuse_is_a_sentence_too(request_, words):
 def test_learning_is_bounded(learn, wrong):
     with pytest.raises(BadInput, match=r"\.$"):
         run(learn(**wrong))
+
+
+@pytest.mark.parametrize("wanted", ["happy", "sad"])
+def test_a_shipped_shift_makes_other_faces_read_as_what_was_wanted(wanted):
+    model, shift = _model(), find(LearnShift(wanted=wanted)).tensor
+    faces = avatars.sample(range(50_000_000, 50_000_016), [0] * 16)
+    (index,) = model.condition(label=wanted)["label"].tolist()
+    t, noise = 0.4, torch.randn(16, 3, 64, 64, generator=torch.Generator().manual_seed(0))
+    alpha, sigma = (float(a) for a in model.denoiser.schedule(torch.tensor(t, dtype=torch.float64)))
+    x_t = alpha * avatars.render(faces.factors) + sigma * noise
+    with torch.no_grad():
+        shifted = (decode_with(model.denoiser, x_t, t, faces.labels, scale * shift) for scale in (0, 1))
+        before, after = (model.reader()(x)[1].softmax(1)[:, index].mean() for x in shifted)
+    assert after > before + 0.3
 
 
 @pytest.mark.parametrize("learn", [LearnShift, LearnWords])
