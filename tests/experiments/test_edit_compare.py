@@ -29,7 +29,7 @@ def test_a_closed_form_compares_what_it_can_and_loco_is_the_edit_of_direction_on
     strip = result(Edit(**WHERE, k=1, span=2.0, frames=3))
     assert strip.strengths == rows["loco"].strip.strengths
     torch.testing.assert_close(rows["loco"].strip.pictures, strip.pictures, atol=1e-3, rtol=0)
-    assert rows["held"].leak < rows["generalized"].leak < rows["loco"].leak < rows["random"].leak
+    assert max(rows["held"].leak, rows["generalized"].leak) < rows["loco"].leak < rows["random"].leak
     assert all(row.factor == "" and row.seconds > 0 for row in compared.rows)
 
 
@@ -75,7 +75,7 @@ def test_bad_input_is_one_sentence(name):
     [
         (CompareMethods(**WHERE, methods=("asyrp",)), "this model has generalized, held, loco"),
         (CompareMethods(wanted="bored"), "no such label"),
-        (LearnShift("gaussian"), "no such label"),
+        (LearnShift("gaussian"), "no labels to learn from"),
         (LearnWords("gaussian"), "no labels to learn from"),
     ],
 )
