@@ -34,12 +34,13 @@ ENDPOINTS = {  # what has no action of the same name; None for the last word of 
     Transfer: None,
     CompareMethods: "compare_methods",
 }
+AGAIN = 1.0  # seconds in which the same directions are asked for once: a dropdown tells a choice twice
 METHODS = [("LOCO", "loco"), ("generalised", "generalized")]
 
 
 def build(bar: Bar) -> Sequence[Action]:
     """The tab's content; returns the actions that a link may open."""
-    at, first, asked, brushed = gr.State(FIRST.at), gr.State(FIRST.first), gr.State(0), gr.State(0)
+    at, first, asked, brushed = gr.State(FIRST.at), gr.State(FIRST.first), gr.State(0), gr.State("")
     shipped: Strips | None = find(FIRST)
     sources = gr.Row(elem_id="sources")
     with gr.Row():
@@ -112,14 +113,18 @@ def build(bar: Bar) -> Sequence[Action]:
         if not sliding.is_running(http, image=image, region=region):
             sliding.interrupt(http)
 
-    def to_preview(http: gr.Request, position: Position, *values: Any) -> Any:
+    def to_preview(http: gr.Request, last: str, position: Position, *values: Any) -> Any:
         now = dict(zip(fields, values, strict=True))
         known = sliding.is_running(http, image=now["image"], region=now["region"])
-        return gr.skip() if known or not _is_new(position, now) else time.time_ns()
+        key, moment = _new_directions(position, now), time.monotonic()
+        before, _, then = last.partition(" ")
+        if known or not key or (key == before and moment - float(then) < AGAIN):
+            return gr.skip()
+        return f"{key} {moment}"
 
     picker.input(superseded, [bar.image, picker], None, queue=False, **quiet)
     for event in (pointed.success, method.input, ridge.release):
-        event(to_preview, [film, *fields.values()], brushed, **quiet)
+        event(to_preview, [brushed, film, *fields.values()], brushed, **quiet)
     method.change(lambda name: gr.Row(visible=name == "generalized"), method, of_generalized, **quiet)
     hold.input(lambda: time.time_ns(), None, asked, **quiet)
     previewing.on(brushed.change).success(**anew, **quiet)
@@ -196,10 +201,11 @@ def _compose(position: Position) -> tuple[Any, ...]:
     return position.strengths, position.index, *moments
 
 
-def _is_new(position: Position, values: dict[str, Any]) -> bool:
-    """Whether the method previews what it finds, and the sliders are not those of these very directions."""
+def _new_directions(position: Position, values: dict[str, Any]) -> str:
+    """The key of the directions to be previewed; "" where the method cannot, or the sliders are those of these very ones."""
     try:
         request = EditAll.parse(values)
     except BadInput:
-        return False
-    return request.method == "generalized" and request.directions().key() != position.key
+        return ""
+    key = request.directions().key()
+    return key if request.method == "generalized" and key != position.key else ""
