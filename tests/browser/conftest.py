@@ -97,3 +97,21 @@ def shots() -> Path | None:
     if folder:
         Path(folder).mkdir(parents=True, exist_ok=True)
     return Path(folder) if folder else None
+
+
+@pytest.fixture(scope="module")
+def address(server: Callable[..., str]) -> str:
+    """The real app, with the embedded models."""
+    import app
+    from components.page import LAUNCH
+
+    return server(app.build(), mcp_server=True, **LAUNCH)
+
+
+@pytest.fixture
+def tab(page: "sync_api.Page", address: str) -> "sync_api.Page":
+    """The edit tab, its first picture and sliders drawn."""
+    from tests.browser.edit_page import open_tab
+
+    open_tab(page, address)
+    return page

@@ -2,14 +2,11 @@
 
 import re
 
-import pytest
 from PIL import Image, ImageChops
 
-import app
 from backend.data import avatars
 from backend.editing import direction_file
 from backend.editing.methods import METHODS
-from components.page import LAUNCH
 from components.pictures import image
 from tests.browser.edit_page import (
     FILM,
@@ -18,21 +15,9 @@ from tests.browser.edit_page import (
     choose,
     find_directions,
     line,
-    open_tab,
     part,
     upload,
 )
-
-
-@pytest.fixture(scope="module")
-def address(server):
-    return server(app.build(), mcp_server=True, **LAUNCH)
-
-
-@pytest.fixture
-def tab(page, address):
-    open_tab(page, address)
-    return page
 
 
 def test_files_are_saved_and_directions_read_back(tab, tmp_path):

@@ -6,10 +6,8 @@ import pytest
 import torch
 from PIL import Image
 
-import app
 from backend.data import avatars
 from backend.editing.region import encode_rle
-from components.page import LAUNCH
 from tests.browser.edit_page import (
     FILM,
     PICKER,
@@ -24,17 +22,6 @@ from tests.browser.edit_page import (
 )
 
 PHONE = {"width": 390, "height": 1800}
-
-
-@pytest.fixture(scope="module")
-def address(server):
-    return server(app.build(), mcp_server=True, **LAUNCH)
-
-
-@pytest.fixture
-def tab(page, address):
-    open_tab(page, address)
-    return page
 
 
 @pytest.mark.parametrize(
