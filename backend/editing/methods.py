@@ -34,7 +34,7 @@ from backend.jacobian.svd import svd_steps
 from backend.request import Progress
 
 RANK = 5  # of what is projected off, as in LOCO Edit
-STILL = 0.1  # the ridge of directions whose rest is held
+STILL = 0.02  # the ridge of directions whose rest is held
 PICTURES = 100  # that Asyrp and NoiseCLR learn from, as in its table
 
 Finding = Generator[Progress, None, Tensor | Steering]
@@ -88,14 +88,15 @@ class Method:
         return self.find is not _pullback or isinstance(denoiser, UNetDenoiser)
 
 
-def _generalized(case: Case, ridge: float = RIDGE) -> Finding:
+def generalized(case: Case, ridge: float = RIDGE) -> Finding:
+    """Finds direction 1 of the region, going on from what the case remembers."""
     s = case.scene
     memory = Memory(list(case.memory.inputs), list(case.memory.images))
     return (yield from generalized_steps(_jacobian(s), memory, s.mask, 1, ridge))[0][0]
 
 
 def _held(case: Case) -> Finding:
-    return (yield from _generalized(case, STILL))
+    return (yield from generalized(case, STILL))
 
 
 def _loco(case: Case) -> Finding:
@@ -148,7 +149,7 @@ def _random(case: Case) -> Finding:
 
 
 METHODS = {
-    "generalized": Method("generalised directions", _generalized, 1, True, "none", True),
+    "generalized": Method("generalised directions", generalized, 1, True, "none", True),
     "held": Method("generalised, the rest held", _held, 1, True, "none", True, hold=True),
     "loco": Method("LOCO", _loco, 1, True, "none", True),
     "label_direction": Method("T-LOCO, labels for prompts", _label_direction, 1, True, "labels", True),
