@@ -71,13 +71,13 @@ def _stored(data: bytes) -> tuple[str, str]:
 
 def _other_model(name: str) -> tuple:
     card = catalogue.card(name)
-    labels = gr.Dropdown(choices=_labels(name), value=card.labels[0] if card.labels else None)
+    labels = gr.Dropdown(choices=_labels(name), value=card.labels[0] if card.labels else "")
     return _gallery(name), labels, "gallery:0", card.t
 
 
 @cache
 def _gallery(model: str) -> list:
-    pictures: list[Picture] = [gallery_picture(catalogue.card(model).data, i) for i in range(GALLERY)]
+    pictures: list[Picture] = [gallery_picture(catalogue.card(model), i) for i in range(GALLERY)]
     return [image(picture.x_0) for picture in pictures]
 
 

@@ -2,7 +2,7 @@
 
     https://scikit-image.org/docs/stable/api/skimage.data.html#skimage.data.lfw_subset
 
-They come from Labeled Faces in the Wild (Huang et al. 2007). The last 24 are for tests.
+They come from Labeled Faces in the Wild (Huang et al. 2007). The last 32 are for tests.
 """
 
 from typing import Literal
@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 SIDE = 24
-SPLITS = {"train": slice(0, 76), "test": slice(76, 100)}
+SPLITS = {"train": slice(0, 68), "test": slice(68, 100)}
 
 
 def split(name: Literal["train", "test"] = "train") -> Tensor:

@@ -11,7 +11,7 @@ from typing import Any, Literal
 from backend.request import BadInput, Request
 
 ASSETS = Path(__file__).resolve().parents[2] / "assets"
-EMBEDDED = ("avatars",)  # folders of assets/weights that hold a model
+EMBEDDED = ("avatars", "digits", "patches", "small_faces")  # folders of assets/weights that hold a model
 
 
 @dataclass(frozen=True)

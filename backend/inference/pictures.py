@@ -17,6 +17,7 @@ from torch import Tensor
 from backend.denoiser.base import Denoiser, given
 from backend.inference import intake
 from backend.inference.cache import call
+from backend.inference.catalogue import Card
 from backend.inference.load import Model
 from backend.metrics.denoising import denoising_error
 from backend.request import BadInput, Progress, Request, option, require
@@ -123,7 +124,7 @@ def open_picture(reference: str, model: Model) -> Iterator[Any]:
     for sample in sample_of(model.card.name, reference):
         return (yield from call(sample, model))
     if kind == "gallery":
-        return gallery_picture(model.card.data, _whole(rest))
+        return gallery_picture(model.card, _whole(rest))
     if kind == "upload":
         return Picture(intake.open_upload(reference, model.denoiser.shape), "")
     raise BadInput("A picture is named gallery:3, sample:7:happy or upload: and its fingerprint.")
@@ -138,18 +139,40 @@ def sample_of(model: str, reference: str) -> tuple[Request, ...]:
     return (Sample.parse({"model": model, "seed": _whole(seed), "label": label}),)
 
 
-def gallery_picture(data: str, number: int) -> Picture:
-    """A held-out picture of a data set, `number` from 0 to 23."""
+def gallery_picture(found: Card, number: int) -> Picture:
+    """A held-out picture of a model's data, `number` from 0 to 23."""
     require(0 <= number < GALLERY, f"The gallery has pictures 0 to {GALLERY - 1}.")
-    if data == "avatars":
-        from backend.data import avatars
+    pictures, labels = held_out(found, range(number, number + 1))
+    return Picture(pictures[0], labels[0])
 
-        label = number % len(avatars.EXPRESSIONS)
-        faces = avatars.sample([HELD_OUT + number], [label])
-        return Picture(avatars.render(faces.factors)[0], avatars.EXPRESSIONS[label])
-    from backend.data import digits
 
-    return Picture(digits.split("test")[0][number], "")  # the Gaussian of the digits takes no label
+def held_out(found: Card, numbers: range) -> tuple[Tensor, tuple[str, ...]]:
+    """Pictures (n, *shape) of a model's data that it was not trained on, and their labels, "" where it takes none.
+
+    Raises:
+        BadInput: where the data do not hold that many.
+    """
+    from backend.data import avatars, digits, patches, small_faces
+
+    if found.data == "avatars":
+        labels = [number % len(avatars.EXPRESSIONS) for number in numbers]
+        faces = avatars.sample([HELD_OUT + number for number in numbers], labels)
+        return avatars.render(faces.factors), tuple(avatars.EXPRESSIONS[label] for label in labels)
+    if found.data == "patches":
+        pictures = patches.sample(range(HELD_OUT + numbers.start, HELD_OUT + numbers.stop))
+        return pictures, ("",) * len(pictures)
+    pictures, labels = digits.split("test") if found.data == "digits" else (small_faces.split("test"), None)
+    require(
+        numbers.stop <= len(pictures),
+        f"This data set holds {len(pictures)} pictures that were not trained on.",
+    )
+    chosen = slice(numbers.start, numbers.stop)
+    names = (
+        [found.labels[label] if found.labels else "" for label in labels[chosen]]
+        if labels is not None
+        else None
+    )
+    return pictures[chosen], tuple(names or [""] * len(numbers))
 
 
 def _whole(text: str) -> int:
