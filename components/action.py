@@ -24,7 +24,6 @@ import gradio as gr
 import torch
 
 from backend.request import BadInput, Failed, Progress, Request
-from components.filmstrip import Filmstrip
 from components.region_picker import RegionPicker, Shown
 
 EVERY = 0.1  # seconds between two drawings of the progress line
@@ -209,8 +208,9 @@ class Action:
 
 
 def unchanged(component: gr.components.Component) -> Any:
-    """What a handler returns to leave a component as it is; gr.skip() would wipe a gr.HTML's properties."""
-    return None if isinstance(component, RegionPicker | Filmstrip | StatusLine) else gr.skip()
+    """What a handler returns to leave a component as it is; gr.skip() would wipe the properties of ours."""
+    ours = isinstance(component, gr.HTML) and type(component) is not gr.HTML
+    return None if ours else gr.skip()
 
 
 def endpoint(

@@ -98,7 +98,7 @@ def build(bar: Bar) -> Sequence[Action]:
     transferring = transfer_panel.build(of_directions, film)
     measuring = linearity_panel.build(of_directions, film)
     comparing = methods_panel.build(fields)
-    set_panel.build(fields, film, file, set_asked, _set_slides)
+    set_panel.build(fields, film, file, set_asked, bar.sent, _set_slides)
 
     quiet = {"show_progress": "hidden", "api_visibility": "private"}
     anew = {"fn": lambda: ((), 0, time.time_ns()), "inputs": None, "outputs": [at, first, asked]}

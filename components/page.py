@@ -36,11 +36,12 @@ _FOOTER = """<footer>
 
 @dataclass(frozen=True)
 class Bar:
-    """What every tab looks at."""
+    """What every tab looks at. sent: the reference of a direction file that another tab sends to the edit tab."""
 
     model: gr.Dropdown
     image: gr.Textbox
     t: gr.Slider
+    sent: gr.State
 
 
 @dataclass(frozen=True)
@@ -82,6 +83,7 @@ def _bar(models: Sequence[tuple[str, str]], model: str, image: str, t: float) ->
             gr.Dropdown(list(models), value=model, label="model", elem_id="model", **wide),
             gr.Textbox(image, label="picture", elem_id="image", max_lines=1, max_length=80, **wide),
             gr.Slider(0.02, 0.98, t, step=0.01, label="noise level t", elem_id="t", scale=4, min_width=240),
+            gr.State(""),
         )
 
 

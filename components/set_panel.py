@@ -44,9 +44,11 @@ def build(
     film: Filmstrip,
     file: gr.State,
     asked: gr.State,
+    sent: gr.State,
     show: Callable[[Any, EditSet], Slides],
 ) -> None:
-    """The panel. fields: of EditAll; file: takes the name of the set that slides; asked: changes when it should be drawn."""
+    """The panel. fields: of EditAll; file: takes the name of the set that slides; asked: changes when it should be drawn;
+    sent: the reference of a set that another tab sends."""
     entries = gr.State(())
     with gr.Accordion("My set of directions", open=False, elem_id="set"):
         with gr.Row(equal_height=True):
@@ -68,7 +70,9 @@ def build(
 
     quiet = {"show_progress": "hidden", "api_visibility": "private"}
     add.click(_adder(list(fields)), [entries, names, film, *fields.values()], [entries, names], **quiet)
-    given.upload(_opened, given, [entries, names, title, file, fields["at"], fields["first"], asked], **quiet)
+    whole = [entries, names, title, file, fields["at"], fields["first"], asked]
+    given.upload(_opened, given, whole, **quiet)
+    sent.change(lambda reference: _opened(intake.held(reference)), sent, whole, **quiet)
     use.click(
         _used, [entries, names, title], [entries, names, file, fields["at"], fields["first"], asked], **quiet
     )

@@ -8,7 +8,18 @@ import shutil
 import sys
 from pathlib import Path
 
-from backend.experiments import edit_compare, edit_linearity, edit_preview, edit_set, edit_transfer  # noqa: F401  what a link can name
+from backend.experiments import (  # noqa: F401  what a link can name
+    edit_compare,
+    edit_linearity,
+    edit_preview,
+    edit_set,
+    edit_transfer,
+    spectrum_dimension,
+    spectrum_process,
+    spectrum_slide,
+    spectrum_survey,
+    spectrum_theory,
+)
 from backend.inference.cache import weights_of
 from backend.inference.run import run
 from backend.jobs import result_file

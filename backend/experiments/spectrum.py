@@ -131,7 +131,8 @@ class Decompose(Request):
         denoiser, x_t = labelled(model, inverted), inverted.x_t.to(model.device)[None]
         (jacobian,) = yield from dense_steps(lambda x: denoiser(x, self.t), x_t)
         u, s, v = torch.linalg.svd(jacobian.double().cpu())
-        u, v = (vectors[: self.k].float().reshape(-1, *x_t.shape[1:]) for vectors in (u.T, v))
+        sign = torch.where(u.pow(3).sum(0) < 0, -1.0, 1.0)[:, None]  # as in `svd`
+        u, v = ((sign * rows)[: self.k].float().reshape(-1, *x_t.shape[1:]) for rows in (u.T, v))
         value = posterior_mean(denoiser, x_t, self.t)[0].cpu()
         return Decomposition(s.float(), u, v, value, **vars(total(jacobian.cpu())), products=len(s))
 

@@ -21,6 +21,9 @@ GALLERY = 24  # pictures that have names
 LARGEST_BATCH = 64
 
 
+FEW, MANY = 4, 32  # pictures of a large and of a small model's usual survey
+
+
 @dataclass(frozen=True)
 class Survey:
     """Spectra of n pictures of d values at T noise levels.
@@ -60,9 +63,9 @@ class SurveySpectra(Request):
     Small Jacobians are computed whole, of all pictures in one batch; of large ones the leading values, picture by picture.
     """
 
-    model: str = option("digits", "the model")
-    pictures: int = option(32, "the number of pictures")
-    times: int = option(19, "the number of noise levels")
+    model: str = option("avatars", "the model")
+    pictures: int = option(4, "the number of pictures")
+    times: int = option(9, "the number of noise levels")
     k: int = option(50, "the number of singular values")
 
     def check(self) -> None:
@@ -118,3 +121,9 @@ class SurveySpectra(Request):
             found = {name: torch.tensor([s.found[name] for s in spectra]) for name in names}
             rows.append((torch.stack([s.s for s in spectra]), *numbers, found))
         return rows
+
+
+def suited(model: str, times: int = SurveySpectra.times, k: int = SurveySpectra.k) -> SurveySpectra:
+    """The survey that suits a model: many pictures where the whole Jacobian is computed, whatever k is."""
+    small = dimension(card(model)) <= DENSE
+    return SurveySpectra(model, MANY, times) if small else SurveySpectra(model, FEW, times, k)

@@ -1,0 +1,1 @@
+"""What a network learns beyond the pictures that it was trained on."""
