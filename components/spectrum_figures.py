@@ -165,7 +165,7 @@ def caption(one: Spectrum) -> str:
     k = len(one.s)
     words = [f"above {k}" if r > k else f"{r}" for r in known]
     both = words[0] if words[0] == words[1] else " to ".join(words)
-    snr = f"{one.log_snr:.1f}".replace("-", MINUS)
+    snr = f"{round(one.log_snr, 1) + 0.0:.1f}".replace("-", MINUS)  # never -0.0
     return f"t = {one.t:.2f}, log-SNR {snr}, rank {both} of {one.d:,}"
 
 
@@ -189,8 +189,8 @@ def _of(survey: Survey) -> str:
 
 def _band(values: Tensor, dim: int) -> tuple[Tensor, Tensor, Tensor]:
     """Median, low and high over pictures."""
-    low, high = (values.double().quantile(q, dim=dim) for q in BAND)
-    return values.double().median(dim=dim).values, low, high
+    low, middle, high = (values.double().quantile(q, dim=dim) for q in (BAND[0], 0.5, BAND[1]))
+    return middle, low, high
 
 
 def _marked(figure: go.Figure, sweep: Sweep) -> go.Figure:

@@ -1,8 +1,9 @@
 """What generalised directions can do beyond their own picture: `python -m tests.benchmarks.edit_directions`.
 
-transfer      direction 1 of a region on 200 other faces on which the part is visible: whether the factor that it moves most
-              in its own picture moves there too, the same way, by at least half as much. The same step, as in LOCO Edit, or
-              as much of it as predicts the same change in that face; a random direction beside them
+transfer      direction 1 of a region on other faces of the same expression on which the part is visible: whether the factor
+              that it moves most in its own picture moves there too, the same way, by at least half as much, and what comes out
+              is still a face (its factors, drawn, meet it to 20 dB). The same step, as in LOCO Edit, or as much of it as
+              predicts the same change in that face; a random direction beside them. A source for every expression
 composition   direction 1 of two regions together: whether all factors move by the sum of what each moves alone, to within
               20 % of the length of that sum
 preview       directions of a changed region without a network evaluation: milliseconds, and their gain |J_in v| over that
@@ -24,6 +25,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from backend.data import avatars
 from backend.denoiser.base import given
 from backend.editing import factors
 from backend.editing.directions import RIDGE
@@ -39,11 +41,10 @@ from backend.metrics.intervals import Estimate, bootstrap, rate
 from backend.request import finish
 from tests.benchmarks import report
 from tests.benchmarks.edit_faces import REGIONS, Face, others_with
-from tests.benchmarks.editing import step_of
+from tests.benchmarks.editing import DRAWN, drawn, step_of
 
 STRENGTH = 3.0  # of transfers and of each of two composed directions: half of what the table of methods uses
 STRENGTHS = torch.tensor([1.0, 2.0, 4.0, 8.0])  # of linearity
-SOURCES = 2  # faces whose directions are transferred, for each region
 FACES = 20  # for the others
 BATCH = 25
 
@@ -52,8 +53,7 @@ Rows = Iterator[dict[str, Any]]
 
 def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m tests.benchmarks.edit_directions", description=__doc__)
-    parser.add_argument("--sources", type=int, default=SOURCES)
-    parser.add_argument("--targets", type=int, default=200)
+    parser.add_argument("--targets", type=int, default=200, help="faces that each direction is carried to")
     parser.add_argument("--faces", type=int, default=FACES)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--only", nargs="+", choices=SECTIONS, help="measure these, and write no file")
@@ -72,36 +72,45 @@ def transfer(model: Model, chosen: argparse.Namespace) -> Rows:
     """Of each method the same step, and of generalised directions the same predicted change."""
     kinds = ("generalized, same change", "generalized, same step", "random, same step")
     went: dict[str, list[bool]] = {kind: [] for kind in kinds}
+    rates: list[float] = []
     shares_of: list[float] = []
     for region in REGIONS:
-        targets = list(islice(others_with(model, region, 500), chosen.targets))
         here: dict[str, list[bool]] = {kind: [] for kind in kinds}
-        for source in islice(others_with(model, region, 501), chosen.sources):
+        for label in range(len(avatars.EXPRESSIONS)):
+            source = next(others_with(model, region, 520, label))
+            targets = list(islice(others_with(model, region, 500, label), chosen.targets))
             source.explore()
             for kind in kinds:
                 case = source.case(region)
                 v = finish(METHODS[kind.split(",")[0]].find(case))
                 step = STRENGTH * step_of(case, v)
-                own = moves([source], step)[0]
+                (own,), _ = moves([source], step)
                 most = int(own.abs().argmax())
-                shares = moves(targets, step, case if "change" in kind else None)[:, most] / own[most]
-                here[kind] += (shares >= 0.5).tolist()
-                shares_of += shares.tolist() if "change" in kind else []
+                moved, faces = moves(targets, step, case if "change" in kind else None)
+                shares = moved[:, most] / own[most]
+                results = ((shares >= 0.5) & faces).tolist()
+                here[kind] += results
+                if "change" in kind:
+                    shares_of += shares.tolist()
+                    rates.append(sum(results) / len(results))
         for kind, results in here.items():
             went[kind] += results
             yield row(f"transfer, {kind}, {region}", rate(sum(results), len(results)))
     for kind, results in went.items():
         yield row(f"transfer, {kind}", rate(sum(results), len(results)), ">= 0.9" if "change" in kind else "")
+    for q in (0.1, 0.5, 0.9):
+        one = bootstrap(rates, partial(np.quantile, q=q))
+        yield row(f"transfer of one direction, {100 * q:.0f}th percentile of directions", one)
     yield row("transfer, same way at all", rate(sum(s > 0 for s in shares_of), len(shares_of)))
     for q in (0.1, 0.25, 0.5, 0.75):
         share = bootstrap(shares_of, partial(np.quantile, q=q))
         yield row(f"transfer, share of the source's amount, {100 * q:.0f}th percentile", share)
 
 
-def moves(faces: list[Face], step: Tensor, source: Case | None = None) -> Tensor:
+def moves(faces: list[Face], step: Tensor, source: Case | None = None) -> tuple[Tensor, Tensor]:
     """By how many standard deviations each factor moves in each face when `step` is added to its x_t, or, given the case
-    that it comes from, as much of it as predicts the same change there: (n, F)."""
-    changes = []
+    that it comes from, as much of it as predicts the same change there: (n, F); and whether a face is left, (n,)."""
+    changes, left = [], []
     for some in (faces[i : i + BATCH] for i in range(0, len(faces), BATCH)):
         model, t = some[0].model, some[0].t
         denoiser = given(model.denoiser, label=torch.stack([face.label for face in some]))
@@ -110,10 +119,11 @@ def moves(faces: list[Face], step: Tensor, source: Case | None = None) -> Tensor
             wanted = STRENGTH * 0.1 * source.scene.size**0.5
             times = relative_lengths(denoiser, x_t, t, step, source.scene.mask, wanted)
             steps = times.view(-1, 1, 1, 1) * steps
-        edited = finish(travel(denoiser, x_t + steps, t, 0.0, DENOISE_STEPS))
+        edited = finish(travel(denoiser, x_t + steps, t, 0.0, DENOISE_STEPS)).clamp(-1, 1)
         stills = torch.stack([face.still for face in some])
-        changes.append(factors.changes(model.reader(), stills, edited.clamp(-1, 1)))
-    return torch.cat(changes)
+        changes.append(factors.changes(model.reader(), stills, edited))
+        left.append(drawn(model, edited) >= DRAWN)
+    return torch.cat(changes), torch.cat(left)
 
 
 def composition(model: Model, chosen: argparse.Namespace) -> Rows:
@@ -126,8 +136,9 @@ def composition(model: Model, chosen: argparse.Namespace) -> Rows:
             steps[region] = STRENGTH * step_of(case, finish(METHODS["generalized"].find(case)))
         for one, other in combinations(steps.values(), 2):
             for sign in (-1, 1):
-                alone = moves([face], one)[0] + moves([face], sign * other)[0]
-                errors.append(float((moves([face], one + sign * other)[0] - alone).norm() / alone.norm()))
+                alone = moves([face], one)[0][0] + moves([face], sign * other)[0][0]
+                both = moves([face], one + sign * other)[0][0]
+                errors.append(float((both - alone).norm() / alone.norm()))
     yield row(
         "composition, pairs within 20 % of the sum",
         rate(sum(e <= 0.2 for e in errors), len(errors)),

@@ -55,7 +55,11 @@ class Face:
         return Case(scene, self.x_0, self.memory, seed=self.number)
 
 
-def others_with(model: Model, region: str, number: int) -> Iterator[Face]:
-    """Other held-out faces, a run of them for each number, on which the region can be seen."""
-    others = (Face(model, 1000 * (number + 1) + i, explore=False) for i in range(1000))
-    return (other for other in others if region in other.regions)
+def others_with(model: Model, region: str, number: int, label: int | None = None) -> Iterator[Face]:
+    """Other held-out faces, a run of them for each number, on which the region can be seen; of one expression if given."""
+    start = 1000 * (number + 1)
+    for i in range(start, start + 10_000):
+        if label in (None, int(held_out(1, start=FIRST + i).labels[0])):
+            face = Face(model, i, explore=False)
+            if region in face.regions:
+                yield face
