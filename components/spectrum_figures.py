@@ -40,7 +40,7 @@ def singular_values(sweep: Sweep, survey: Survey | None) -> go.Figure:
     figure.frames = [
         go.Frame(
             data=[
-                *([{"y": a[n]} for a in (low, high, middle)] if survey is not None else []),
+                *([{"y": a[n].numpy()} for a in (low, high, middle)] if survey is not None else []),
                 {"y": one.s.numpy()},
             ],
             traces=list(range(len(figure.data))),
