@@ -17,7 +17,6 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from pathlib import Path
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 import gradio as gr
@@ -25,6 +24,7 @@ import torch
 
 from backend.request import BadInput, Failed, Progress, Request
 from components.region_picker import RegionPicker, Shown
+from components.status_line import StatusLine
 
 EVERY = 0.1  # seconds between two drawings of the progress line
 LIMIT = 8  # runs of one action at once; the gateway takes their steps in turn
@@ -32,43 +32,6 @@ LONGEST = 900.0  # seconds that one run may take; what needs more is a job
 CANCELLED = "Cancelled."
 BROKEN = "Something went wrong here; the reason is in the server's log. The rest of the page still works."
 TOO_LONG = "This took too long and was stopped; ask for fewer directions, frames or steps."
-
-_FOLDER = Path(__file__).parent
-_HTML = """
-<div class="line" data-state="idle">
-  <div class="track"><i></i></div>
-  <span class="words" role="status" aria-live="polite"></span>
-  <span class="keys">
-    <button type="button" class="cancel">Cancel</button>
-    <button type="button" class="link">Copy link</button>
-    <button type="button" class="python">Copy as Python</button>
-  </span>
-</div>
-"""
-
-
-class StatusLine(gr.HTML):
-    """One line that says how a request is doing.
-
-    Value in: a mapping with `state` (idle, running, done, failed, cancelled) and what belongs to it: words, done,
-    total, query, why_no_link, python, linked; None leaves it as it is. Events: `stop`, by the Cancel button;
-    `submit`, which answers the state "open" once the components of an opened link are filled.
-    """
-
-    def __init__(self, *, render: bool = True):
-        super().__init__(
-            html_template=_HTML,
-            css_template=(_FOLDER / "action.css").read_text(),
-            js_on_load=(_FOLDER / "action.js").read_text(),
-            apply_default_css=False,
-            elem_classes="status-line",
-            render=render,
-        )
-        self.value = None
-
-    def postprocess(self, value: Mapping[str, Any] | None) -> dict[str, Any]:
-        """An update of the value, or of nothing."""
-        return {"__type__": "update"} | ({} if value is None else {"value": dict(value)})
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

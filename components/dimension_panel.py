@@ -1,5 +1,7 @@
 """The spectrum tab's table: how low the rank gets for each model, beside the intrinsic dimension of its data."""
 
+import math
+
 import gradio as gr
 
 from backend.experiments.spectrum_dimension import Dimensions, EstimateDimension
@@ -52,12 +54,13 @@ def _table() -> str:
             continue
         known: Dimensions | None = find(EstimateDimension(card.data)) if card.name != "gaussian" else None
         lowest, where = zip(*(_lowest(survey, cut) for cut in CUTS), strict=True)
-        cells = [card.title, f"{survey.d:,}", *(f"{value:.4f}" for value in lowest)]
-        if min(lowest) == float("inf"):
-            bound = survey.s.shape[-1]
-            cells[2:] = [f"> {bound / survey.d:.4f}"] * len(CUTS) + [f"above {bound}", "–"]
-        else:
+        bound = survey.s.shape[-1]
+        ratios = (f"{r:.4f}" if math.isfinite(r) else f"> {bound / survey.d:.4f}" for r in lowest)
+        cells = [card.title, f"{survey.d:,}", *ratios]
+        if math.isfinite(lowest[0]):
             cells += [f"{lowest[0] * survey.d:.0f}", f"{where[0]:.2f}"]
+        else:
+            cells += [f"above {bound}", "–"]
         if known:
             cells += [_words(getattr(known, name)) for name in ("two_nn", "maximum_likelihood", "local_pca")]
             cells += [str(known.factors) if known.factors else "–"]

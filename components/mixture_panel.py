@@ -5,7 +5,9 @@ import math
 import gradio as gr
 import plotly.graph_objects as go
 
+from backend.experiments.spectrum_survey import Survey, suited
 from backend.experiments.spectrum_theory import ExploreMixture, MixtureSpectra
+from backend.inference import catalogue
 from backend.inference.cache import find
 from backend.jacobian.spectrum import CUTS
 from components.action import Action
@@ -15,6 +17,7 @@ from components.spectrum_figures import BAND, CUT_NAMES
 
 FIRST = ExploreMixture()
 SHOWN = 14  # singular values drawn
+NETWORKS = ("digits", "patches", "small_faces")  # whose spectra are known whole
 
 
 def build() -> Action:
@@ -54,6 +57,14 @@ def _ranks(result: MixtureSpectra) -> go.Figure:
         low, high = (ratio.quantile(q, dim=1) for q in BAND)
         line(figure, result.t, ratio.mean(1), CUT_NAMES[cut], low, high)
     line(figure, result.t, result.effective.mean(1) / result.s.shape[-1], "effective rank (Roy, Vetterli)")
+    at_hand = {card.name for card in catalogue.cards()}
+    for name in NETWORKS:  # on the same axes, for who asks for them in the legend
+        survey: Survey | None = find(suited(name)) if name in at_hand else None
+        if survey is not None:
+            line(
+                figure, survey.t, survey.rank_ratio(min(CUTS)).mean(1), f"network of {name.replace('_', ' ')}"
+            )
+            figure.data[-1].update(visible="legendonly", line={"dash": "dot"})
     for level, name in ((result.one, "r / d"), (result.all, "K r / d")):
         figure.add_hline(
             level, line={"width": 1, "dash": "dot"}, annotation_text=name, annotation_position="top left"

@@ -18,7 +18,7 @@ from backend.experiments.spectrum_slide import SlideAlong, saved_of
 from backend.experiments.spectrum_survey import SurveySpectra, suited
 from backend.inference import intake
 from backend.inference.cache import find
-from backend.request import BadInput
+from backend.request import BadInput, Failed
 from components import bias_panel, dimension_panel, mixture_panel, process_panel
 from components import spectrum_figures as figures
 from components.action import Action, ask, endpoint, plain
@@ -108,7 +108,7 @@ def _build(bar: Bar) -> Sequence[Action]:
     surveying.on(many.click).success(**redraw)
     sliding.on(asked.change)
     bar.model.change(_other_model, bar.model, [button, many], **quiet)
-    bar.image.change(**known)
+    gr.on([bar.image.change, bar.model.change], trigger_mode="always_last", **known)
     measure.input(**redraw)
     values.select(_touched, [values, shown], [vector, t, asked], **quiet)
     scrubber.select(_pictured, [scrubber, shown], [vector, t, asked], **quiet)
@@ -203,8 +203,8 @@ def _words(what: str, model: str, which: int) -> str:
 
 
 def _touched(point: Point, request: SweepSpectrum) -> tuple:
-    """A point of the spectrum: singular vector number x at the noise level of the frame."""
-    return _vector(request, int(float(point.x)) - 1, point.frame)
+    """A point of the spectrum: the singular vector of its index at the noise level of the frame."""
+    return _vector(request, point.index, point.frame)
 
 
 def _pictured(place: Place, request: SweepSpectrum) -> tuple:
@@ -228,6 +228,8 @@ def _sent(model: str, image: str, t: float, index: int) -> str:
         j = find(request.decomposition())
         if j is None:
             *_, j = ask(request.decomposition())
+        if isinstance(j, Failed):
+            raise BadInput(j.sentence)
         return intake.keep(direction_file.dump(saved_of(request, j)))
     except BadInput as error:
         raise gr.Error(str(error)) from None

@@ -41,7 +41,8 @@ from backend.metrics.intervals import Estimate, bootstrap, rate
 from backend.request import finish
 from tests.benchmarks import report
 from tests.benchmarks.edit_faces import REGIONS, Face, others_with
-from tests.benchmarks.editing import DRAWN, drawn, step_of
+from tests.benchmarks.editing import drawn, step_of
+from tests.benchmarks.editing_table import DRAWN
 
 STRENGTH = 3.0  # of transfers and of each of two composed directions: half of what the table of methods uses
 STRENGTHS = torch.tensor([1.0, 2.0, 4.0, 8.0])  # of linearity

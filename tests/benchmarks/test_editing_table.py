@@ -3,7 +3,7 @@
 import pytest
 
 from backend.data import avatars
-from tests.benchmarks.editing import farther, sides, success, table
+from tests.benchmarks.editing_table import farther, sides, success, table
 
 
 def edit(
