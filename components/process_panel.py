@@ -1,10 +1,13 @@
 """The spectrum tab's first view: a picture on its way to noise, and the ODE and the SDE from one start on their way back."""
 
+import json
+
 import gradio as gr
 import plotly.graph_objects as go
 
 from backend.experiments.spectrum_process import Process, WatchProcess
 from backend.inference.cache import find
+from backend.inference.catalogue import ASSETS
 from components.action import Action
 from components.chart import Chart
 from components.figures import base, line, marker
@@ -14,6 +17,7 @@ from components.scrubber import Picture, Scene, Scenes, Scrubber
 
 FIRST = WatchProcess()  # its result is shipped in assets/runs
 GROUP = "process"
+QUALITY, SPEED = "Frechet distance over its floor", "seconds a picture"  # in assets/results/process.json
 ROWS = (
     ("forward: x_t", "forward"),
     ("D(x_t, t)", "forward_mean"),
@@ -53,6 +57,7 @@ def build(bar: Bar) -> Action:
                     _figure(shipped) if shipped else None, group=GROUP, height=260, elem_id="denoising-error",
                     label="Error of the posterior mean against noise",
                 )  # fmt: skip
+        gr.HTML(_quality(), elem_classes="grid", elem_id="process-quality")
         fields = {"model": bar.model, "image": bar.image, "steps": steps, "seed": seed}
         action = Action(WatchProcess, fields, _show, [scrubber, words, chart])
     action.on(button.click)
@@ -89,3 +94,24 @@ def _words(process: Process) -> str:
         f"{each} Both start from the same noise. The ODE returns the same picture every time; the SDE adds fresh noise "
         "in every step, and returns another with every seed."
     )
+
+
+def _quality() -> str:
+    """What tests/benchmarks/process measured of solvers on the faces: distance and time against evaluations."""
+    path = ASSETS / "results" / "process.json"
+    if not path.exists():
+        return ""
+    found: dict[str, dict[str, dict[str, float]]] = {}
+    for row in json.loads(path.read_text())["rows"]:
+        solver, _, evaluations = row["method"].partition(", ")
+        found.setdefault(solver, {}).setdefault(evaluations, {})[row["measure"]] = row["value"]
+    body = ""
+    for solver, settings in found.items():
+        cells = "".join(
+            f"<td>{evaluations.split()[0]}: {one[QUALITY]:.2f} <small>{1000 * one[SPEED]:.0f} ms</small></td>"
+            for evaluations, one in settings.items()
+            if SPEED in one
+        )
+        body += f"<tr><th scope='row'>{solver}</th>{cells}</tr>" * bool(cells)
+    head = "<th scope='col'>faces by</th><th scope='col' colspan='4'>evaluations: Frechet distance over its floor, time a picture</th>"
+    return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"

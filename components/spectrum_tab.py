@@ -103,12 +103,26 @@ def _build(bar: Bar) -> Sequence[Action]:
 
     quiet = {"show_progress": "hidden", "api_visibility": "private"}
     redraw = {"fn": _redrawn, "inputs": [shown, measure], "outputs": charts} | quiet
-    known = {"fn": _known, "inputs": [bar.model, bar.image], "outputs": [*outputs, shown]} | quiet
+
+    def known(http: gr.Request, model: str, image: str, shown: SweepSpectrum) -> list[Any]:
+        """What already runs or shows this picture, as after a link, goes on."""
+        same = (model, image) == (shown.model, shown.image)
+        if same or sweeping.is_running(http, model=model, image=image):
+            return [None] * 7 + [gr.skip()]
+        return _known(model, image)
+
     sweeping.on(button.click).success(**redraw)
     surveying.on(many.click).success(**redraw)
     sliding.on(asked.change)
     bar.model.change(_other_model, bar.model, [button, many], **quiet)
-    gr.on([bar.image.change, bar.model.change], trigger_mode="always_last", **known)
+    gr.on(
+        [bar.image.change, bar.model.change],
+        known,
+        [bar.model, bar.image, shown],
+        [*outputs, shown],
+        trigger_mode="always_last",
+        **quiet,
+    )
     measure.input(**redraw)
     values.select(_touched, [values, shown], [vector, t, asked], **quiet)
     scrubber.select(_pictured, [scrubber, shown], [vector, t, asked], **quiet)

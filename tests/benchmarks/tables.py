@@ -11,9 +11,9 @@ def table(name: str) -> str:
     """The Markdown table of one result file, with what made it: a line for each row that has a bar, and, where rows name a
     method and a measure, a line for each method."""
     saved = json.loads((RESULTS / f"{name}.json").read_text())
-    lines = _against_bars(saved["rows"])
+    lines = _against_bars(saved["rows"]) if any(row.get("bar") for row in saved["rows"]) else []
     if "method" in saved["rows"][0]:
-        lines += ["", *_compared([row for row in saved["rows"] if "," not in row["measure"]])]
+        lines += [""] * bool(lines) + _compared([row for row in saved["rows"] if "," not in row["measure"]])
     made = f"`{saved['command']}`, {saved['hardware']}, {saved['date']}, {saved['seconds']:.0f} s;"
     return "\n".join([*lines, "", f"{made} all rows, with intervals, in `assets/results/{name}.json`."])
 
