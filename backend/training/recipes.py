@@ -165,7 +165,7 @@ PATCHES = Embedded(
     unet={},
 )
 SMALL_FACES = Embedded(
-    title="Small faces (photographs, 24 x 24)",
+    title="Small faces (68 photographs, 24 x 24)",
     data="small_faces",
     batch=lambda n, generator: (small_faces.batch(n, generator), None),
     held_out=lambda: small_faces.split("test"),
