@@ -37,12 +37,13 @@ from backend.inference.pictures import travel
 from backend.jacobian.generalized import Memory, generalized, generalized_steps
 from backend.jacobian.linearity import linearity
 from backend.jacobian.linearize import linearize
-from backend.metrics.intervals import Estimate, bootstrap, rate
+from backend.metrics.intervals import bootstrap, rate
 from backend.request import finish
 from tests.benchmarks import report
 from tests.benchmarks.edit_faces import REGIONS, Face, others_with
 from tests.benchmarks.editing import drawn, step_of
 from tests.benchmarks.editing_table import DRAWN
+from tests.benchmarks.report import row
 
 STRENGTH = 3.0  # of transfers and of each of two composed directions: half of what the table of methods uses
 STRENGTHS = torch.tensor([1.0, 2.0, 4.0, 8.0])  # of linearity
@@ -193,10 +194,6 @@ def linear(model: Model, chosen: argparse.Namespace) -> Rows:
             values = [float(one[i]) for one in found]
             title = f"linearity residual at strength {strength:g}, {METHODS[name].title}, median"
             yield row(title, bootstrap(values, median))
-
-
-def row(what: str, estimate: Estimate, bar: str = "") -> dict[str, Any]:
-    return {"what": what, "bar": bar, **vars(estimate)}
 
 
 SECTIONS: dict[str, Callable[[Model, argparse.Namespace], Rows]] = {

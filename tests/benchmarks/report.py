@@ -14,6 +14,7 @@ from typing import Any
 import torch
 
 from backend.jobs import atomic
+from backend.metrics.intervals import Estimate
 
 ROOT = Path(__file__).resolve().parents[2]
 RESULTS = ROOT / "assets" / "results"
@@ -54,6 +55,16 @@ def commit() -> str:
         return head + ("+" if _git("status", "--porcelain", "--", "backend", "tests") else "")
     except (OSError, subprocess.CalledProcessError):
         return "unknown"
+
+
+def row(what: str, estimate: Estimate, bar: str = "") -> dict[str, Any]:
+    """A row of results: what was measured, its estimate, and what it should be."""
+    return {"what": what, "bar": bar, **vars(estimate)}
+
+
+def point(value: float) -> Estimate:
+    """What was measured once."""
+    return Estimate(float(value), float(value), float(value), 1)
 
 
 def hardware() -> str:

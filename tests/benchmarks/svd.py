@@ -20,8 +20,9 @@ from backend.data import avatars
 from backend.inference.load import Model, load
 from backend.jacobian.linearize import linearize, restrict
 from backend.jacobian.svd import exact, svd
-from backend.metrics.intervals import Estimate, bootstrap, rate
+from backend.metrics.intervals import bootstrap, rate
 from tests.benchmarks import report
+from tests.benchmarks.report import row
 from tests.benchmarks.subspace_iteration import subspace_iteration
 
 HELD_OUT = 30_000_001  # the seed of a face that training never saw
@@ -57,9 +58,9 @@ def main(arguments: list[str] | None = None) -> None:
 
     begun, rows = time.perf_counter(), []
     model = load(chosen.model)
-    for row in measure(model, chosen.t or model.card.t, chosen.k, chosen.seeds, chosen.theirs):
-        rows.append(row)
-        print("{what}: {value:.4g} [{low:.4g}, {high:.4g}], n = {n} {bar}".format(**row), flush=True)
+    for found in measure(model, chosen.t or model.card.t, chosen.k, chosen.seeds, chosen.theirs):
+        rows.append(found)
+        print("{what}: {value:.4g} [{low:.4g}, {high:.4g}], n = {n} {bar}".format(**found), flush=True)
     if not chosen.dry:
         report.write("svd", rows, time.perf_counter() - begun)
 
@@ -137,10 +138,6 @@ def ratios(ours: list[list[Run]], theirs: list[list[Run]], cost: Callable[[Run],
     """What all regions cost together with each seed of ours, over what they cost theirs on average."""
     usual = sum(mean(cost(run) for run in runs) for runs in theirs)
     return [sum(cost(run) for run in seed) / usual for seed in zip(*ours, strict=True)]
-
-
-def row(what: str, estimate: Estimate, bar: str = "") -> dict[str, Any]:
-    return {"what": what, "bar": bar, **vars(estimate)}
 
 
 if __name__ == "__main__":
