@@ -90,7 +90,9 @@ def _figure(result: Bias, along: str, title: str, kinds: list[tuple[str, str, Te
     for kind, dash, values in kinds:
         for i, name in enumerate(names):
             line(figure, x, pick(values, i)[..., 0], f"{kind}{name}")
-            figure.data[-1].update(line={"dash": dash, "color": PALETTE[i]}, showlegend=not kind)
+            figure.data[-1].update(
+                line={"dash": dash, "color": PALETTE[i % len(PALETTE)]}, showlegend=not kind
+            )
     figure.frames = [
         go.Frame(
             data=[{"y": pick(v, i)[..., n].numpy()} for _, _, v in kinds for i in range(len(names))],

@@ -23,7 +23,7 @@ SANS = "IBM Plex Sans, system-ui, sans-serif"
 BAND = 0.2  # opacity
 
 _AXIS = {"automargin": True, "showgrid": True, "gridwidth": 1, "zeroline": False, "showline": True, "linewidth": 1,
-         "ticks": "outside", "ticklen": 4, "title": {"standoff": 8}}  # fmt: skip
+         "ticks": "outside", "ticklen": 4, "exponentformat": "power", "title": {"standoff": 8}}  # fmt: skip
 _TEMPLATE = go.layout.Template(
     data={"heatmap": [{"colorscale": "Viridis", "colorbar": {"thickness": 10, "outlinewidth": 0}}]},
     layout={

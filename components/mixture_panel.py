@@ -43,7 +43,7 @@ def build() -> Action:
         action = Action(
             ExploreMixture, {"d": d, "components": k, "r": r}, _show, [ranks, values, words], name="mixture"
         )
-    action.on(d.release, k.release, r.release)
+    action.on(d.input, k.input, r.input)
     return action
 
 

@@ -14,7 +14,7 @@ from backend.experiments.edit_directions import FindDirections
 from backend.experiments.edit_set import EditSet, collect, saved_of
 from backend.inference import intake
 from backend.inference.cache import find
-from backend.request import BadInput
+from backend.request import BadInput, Failed
 from components.action import Action, ask
 from components.files_panel import NOTHING, as_file, download
 from components.filmstrip import Filmstrip, Position, Slides
@@ -36,6 +36,8 @@ class Entry:
         found = find(self.source)
         if found is None:
             *_, found = ask(self.source)
+            if isinstance(found, Failed):
+                raise BadInput(found.sentence)
         return direction_file.pick(saved_of(self.source, found), self.index)
 
 
@@ -50,7 +52,7 @@ def build(
     """The panel. fields: of EditAll; file: takes the name of the set that slides; asked: changes when it should be drawn;
     sent: the reference of a set that another tab sends."""
     entries = gr.State(())
-    with gr.Accordion("My set of directions", open=False, elem_id="set"):
+    with gr.Accordion("My set of directions", open=False, elem_id="set") as panel:
         with gr.Row(equal_height=True):
             add = gr.Button("Add the direction that slides", size="sm", elem_id="set-add")
             given = gr.UploadButton("Open a set from a file", type="binary", size="sm", elem_id="given")
@@ -72,7 +74,9 @@ def build(
     add.click(_adder(list(fields)), [entries, names, film, *fields.values()], [entries, names], **quiet)
     whole = [entries, names, title, file, fields["at"], fields["first"], asked]
     given.upload(_opened, given, whole, **quiet)
-    sent.change(lambda reference: _opened(intake.held(reference)), sent, whole, **quiet)
+    sent.change(
+        lambda file: (*_opened(intake.held(file)), gr.Accordion(open=True)), sent, [*whole, panel], **quiet
+    )
     use.click(
         _used, [entries, names, title], [entries, names, file, fields["at"], fields["first"], asked], **quiet
     )

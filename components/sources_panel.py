@@ -35,7 +35,13 @@ def build(bar: Bar, picker: RegionPicker, model: str) -> Action:
                 "Upload a picture", type="binary", min_width=90, elem_id="upload", size="sm"
             )
         note = gr.Markdown(elem_id="note")
-        looking = Action(Invert, {"model": bar.model, "image": bar.image, "t": bar.t}, _look, [picker, note])
+        looking = Action(
+            Invert,
+            {"model": bar.model, "image": bar.image, "t": bar.t},
+            _look,
+            [picker, note],
+            linked=False,  # it follows what another action names
+        )
     looking.on(bar.image.change)
 
     quiet = {"show_progress": "hidden", "api_visibility": "private"}
@@ -47,7 +53,12 @@ def build(bar: Bar, picker: RegionPicker, model: str) -> Action:
         **quiet,
     )
     upload.upload(_stored, upload, [bar.image, note], **quiet)
-    bar.model.change(_other_model, bar.model, [gallery, label, bar.image, bar.t], **quiet)
+    bar.model.change(
+        _other_model, bar.model, [gallery, label], **quiet
+    )  # by a link too, which names its picture
+    bar.model.input(
+        lambda name: ("gallery:0", catalogue.card(name).t), bar.model, [bar.image, bar.t], **quiet
+    )
     return looking
 
 
@@ -72,7 +83,7 @@ def _stored(data: bytes) -> tuple[str, str]:
 def _other_model(name: str) -> tuple:
     card = catalogue.card(name)
     labels = gr.Dropdown(choices=_labels(name), value=card.labels[0] if card.labels else "")
-    return _gallery(name), labels, "gallery:0", card.t
+    return _gallery(name), labels
 
 
 @cache

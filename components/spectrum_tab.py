@@ -39,6 +39,14 @@ SECONDS = {
     "small_faces": (240, 240),
 }  # of a sweep and a survey, 2 cores
 AGAIN = "Measure this picture first: what is shown is no longer at hand."
+CHARTS = {  # name on the page -> what it is called
+    "singular-values": "Singular values of the Jacobian",
+    "ranks": "Ranks of the Jacobian against noise",
+    "truth": "Share of the true tangent space found",
+    "angles": "Principal angles between subspaces",
+    "linear-chart": "Linearity along three directions",
+    "asymmetry": "Asymmetry of the Jacobian against noise",
+}
 LINEARITY = [("strict residual", "residual"), ("norm ratio", "norm_ratio"), ("cosine", "cosine")]
 
 
@@ -57,12 +65,15 @@ def _build(bar: Bar) -> Sequence[Action]:
     shown, vector, t, asked = gr.State(FIRST), gr.State(VECTOR.index), gr.State(VECTOR.t), gr.State(0)
     gr.Markdown("### Spectrum: the Jacobian of the posterior mean, noise level by noise level")
     scrubber = Scrubber(_scenes(sweep, FIRST) if sweep else None, group=GROUP, elem_id="spectrum-t")
+    charts = [
+        Chart(figure, group=GROUP, elem_id=name, label=words, render=False)
+        for figure, (name, words) in zip(drawn, CHARTS.items(), strict=True)
+    ]
+    values, ranks, truth, angles, linear, skew = charts
+    outputs = [scrubber, *charts]
     with gr.Row(elem_classes="charts"):
-        values = Chart(
-            drawn[0], group=GROUP, elem_id="singular-values", label="Singular values of the Jacobian"
-        )
-        ranks = Chart(drawn[1], group=GROUP, elem_id="ranks", label="Ranks of the Jacobian against noise")
-        truth = Chart(drawn[2], group=GROUP, elem_id="truth", label="Share of the true tangent space found")
+        for chart in (values, ranks, truth):
+            chart.render()
     with gr.Row(equal_height=True, elem_id="measuring"):
         times = gr.Slider(3, 19, FIRST.times, step=1, label="noise levels", elem_id="times", min_width=140)
         k = gr.Slider(5, 100, FIRST.k, step=1, label="singular values k", elem_id="spectrum-k", min_width=140)
@@ -71,6 +82,18 @@ def _build(bar: Bar) -> Sequence[Action]:
         )
         many = gr.Button(_words("Measure many", FIRST.model, 1), elem_id="measure-many")
     common = {"model": bar.model, "times": times, "k": k}
+    with gr.Column(elem_id="measured"):
+        sweeping = Action(
+            SweepSpectrum,
+            {**common, "image": bar.image},
+            _sweep,
+            [*outputs, shown],
+            read=_possible,
+            answer=False,
+        )
+        surveying = Action(
+            SurveySpectra, common, lambda r, q: [gr.skip()], [shown], read=_many, answer=False, linked=False
+        )
     with gr.Row(elem_id="meaning"):
         with gr.Column(scale=6, min_width=330):
             film = Filmstrip(_slides(strip, VECTOR)[0] if strip else None, elem_id="singular-film")
@@ -83,33 +106,26 @@ def _build(bar: Bar) -> Sequence[Action]:
             sliding = Action(SlideAlong, fields, _slides, [film], name="slide_along")
             send = gr.Button("Send this vector to the edit tab", size="sm", elem_id="send")
     with gr.Row(elem_classes="charts"):
-        angles = Chart(drawn[3], group=GROUP, elem_id="angles", label="Principal angles between subspaces")
+        angles.render()
         with gr.Column(min_width=280):
-            linear = Chart(
-                drawn[4], group=GROUP, elem_id="linear-chart", label="Linearity along three directions"
-            )
+            linear.render()
             measure = gr.Radio(
                 LINEARITY, value="residual", show_label=False, container=False, elem_id="linear-measure"
             )
-        skew = Chart(
-            drawn[5], group=GROUP, elem_id="asymmetry", label="Asymmetry of the Jacobian against noise"
-        )
-    charts = [values, ranks, truth, angles, linear, skew]
-    outputs = [scrubber, *charts]
-    sweeping = Action(
-        SweepSpectrum, {**common, "image": bar.image}, _sweep, [*outputs, shown], read=_possible, answer=False
-    )
-    surveying = Action(SurveySpectra, common, lambda r, q: [], [], read=_many, answer=False, linked=False)
+        skew.render()
 
     quiet = {"show_progress": "hidden", "api_visibility": "private"}
     redraw = {"fn": _redrawn, "inputs": [shown, measure], "outputs": charts} | quiet
 
     def known(http: gr.Request, model: str, image: str, shown: SweepSpectrum) -> list[Any]:
         """What already runs or shows this picture, as after a link, goes on."""
-        same = (model, image) == (shown.model, shown.image)
-        if same or sweeping.is_running(http, model=model, image=image):
-            return [None] * 7 + [gr.skip()]
-        return _known(model, image)
+        as_it_is = [None] * 7 + [gr.skip()]
+        if (model, image) == (shown.model, shown.image) or sweeping.is_running(
+            http, model=model, image=image
+        ):
+            return as_it_is
+        drawn = _known(model, image)
+        return as_it_is if sweeping.is_running(http, model=model, image=image) else drawn
 
     sweeping.on(button.click).success(**redraw)
     surveying.on(many.click).success(**redraw)

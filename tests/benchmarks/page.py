@@ -2,7 +2,8 @@
 
 `python app.py` in a process of its own, from its start to a page in Chromium whose sliders move; then on that
 page a slider's event until its frame is drawn, and until the browser has shown it; then the button "Find
-directions" until predicted and until all denoised frames are there. Every launch opens a fresh browser profile.
+directions" until predicted and until all denoised frames are there; then the slider of the spectrum tab until its charts
+and pictures are on the screen. Every launch opens a fresh browser profile.
 """
 
 import argparse
@@ -16,12 +17,14 @@ import time
 from collections.abc import Iterator
 from typing import Any
 
+import numpy as np
 import torch
 from playwright.sync_api import Page, sync_playwright
 
 from backend.metrics.intervals import bootstrap, rate
 from tests.benchmarks import report
 
+SCRUBS = 100  # moves of the spectrum tab's slider
 FILM = "(document.querySelector('#film .film')?.__state ?? {rows: []})"
 PICKER = "(document.querySelector('#picker .picker')?.__state ?? {})"
 LINE = "(document.querySelector('#slide .status-line .line')?.__state ?? {})"
@@ -49,6 +52,32 @@ SLIDE = """async (moves) => { // one event at a time, each waited for until the 
   return { drawn, shown };
 }"""
 
+SCRUB = """async (moves) => { // the same on the spectrum tab: all its pictures, and its charts as far as they are in sight
+  const slider = document.querySelector('#spectrum-t input[type=range]');
+  const charts = [...document.querySelectorAll('[role=tabpanel]:has(#spectrum-t) .chart')].map((one) => one.__state);
+  const pictures = document.querySelector('#spectrum-t .scrubber').__state;
+  const frame = () => new Promise(requestAnimationFrame), task = () => new Promise((done) => {
+    const channel = new MessageChannel();
+    channel.port1.onmessage = done;
+    channel.port2.postMessage(0);
+  });
+  const last = Number(slider.max), shown = [];
+  const seen = charts.filter((one) => one.visible && one.figure?.frames.length === last + 1);
+  for (let i = 0, place = pictures.index; i < moves; i++) {
+    await frame();
+    await task();
+    place = (place + 1 + Math.floor(((i * 0.381966) % 1) * last)) % (last + 1); // never where it is
+    slider.value = place;
+    const begun = performance.now();
+    slider.dispatchEvent(new Event('input', { bubbles: true }));
+    do await frame();
+    while (pictures.index !== place || seen.some((one) => one.shown !== place));
+    await task();
+    shown.push(performance.now() - begun);
+  }
+  return { shown, charts: seen.length };
+}"""
+
 
 def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m tests.benchmarks.page", description=__doc__)
@@ -70,7 +99,7 @@ def measure(launches: int, moves: int) -> Iterator[dict[str, Any]]:
         browser = playwright.chromium.launch(
             executable_path=shutil.which("chromium"), args=["--no-sandbox", "--disable-gpu"]
         )
-        seconds, drawn, shown, predicted, exact = [], [], [], [], []
+        seconds, drawn, shown, predicted, exact, scrubbed = [], [], [], [], [], []
         for _ in range(launches):
             begun = time.perf_counter()
             with app() as address:
@@ -84,6 +113,7 @@ def measure(launches: int, moves: int) -> Iterator[dict[str, Any]]:
                 first, last = directions(page)
                 predicted.append(first)
                 exact.append(last)
+                scrubbed += scrub(page, SCRUBS)
                 page.context.close()
         browser.close()
     yield row("launch to a page whose sliders move, s", seconds, "<= 15")
@@ -93,6 +123,8 @@ def measure(launches: int, moves: int) -> Iterator[dict[str, Any]]:
     yield row("slider's event to its frame shown, with the wait for the screen, ms", shown)
     yield row("first press of Find directions to predicted strips, model loaded on the way, s", predicted)
     yield row("the same, to all strips denoised, s", exact)
+    what = "spectrum tab: slider's event to charts and pictures painted, ms, 95th percentile"
+    yield {"what": what, "bar": "<= 50", **vars(bootstrap(scrubbed, percentile_95))}
 
 
 @contextlib.contextmanager
@@ -134,6 +166,29 @@ def directions(page: Page) -> tuple[float, float]:
     first = time.perf_counter() - begun
     page.wait_for_function(f"{LINE}.state === 'done'")
     return first, time.perf_counter() - begun
+
+
+def scrub(page: Page, moves: int) -> list[float]:
+    """Milliseconds from each event of the spectrum tab's slider until its pictures and charts are on the screen."""
+    page.get_by_role("tab", name="Spectrum").click()
+    page.locator("#ranks").scroll_into_view_if_needed()
+    state = "document.querySelector('#{} {}')?.__state"
+    for name in ("singular-values", "ranks", "truth"):
+        page.wait_for_function(f"{state.format(name, '.chart')}?.shown >= 0")
+    page.wait_for_function(
+        "(one => one?.decoded > 0 && one.decoded === one.pictures.flat().length)("
+        + state.format("spectrum-t", ".scrubber")
+        + ")"
+    )
+    measured = page.evaluate(SCRUB, moves)
+    if measured["charts"] < 3:
+        raise RuntimeError("The charts of the spectrum tab were not in sight.")
+    return measured["shown"]
+
+
+def percentile_95(values: Any, axis: int = -1) -> Any:
+    """As `bootstrap` asks for it: over one axis of many resamples at once."""
+    return np.quantile(values, 0.95, axis=axis)
 
 
 def row(what: str, values: list[float], bar: str = "") -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """A real Chromium on a real server. Every test fails on a console error and on any request that leaves this
 machine."""
 
+import contextlib
 import os
 import shutil
 from collections.abc import Callable, Iterator
@@ -15,6 +16,7 @@ sync_api = pytest.importorskip("playwright.sync_api")
 
 LOCAL_HOSTS = {"127.0.0.1", "localhost"}
 LOCAL_SCHEMES = {"data", "blob", "about"}
+DESK = {"width": 1440, "height": 1400}
 QUIET_CHROMIUM = [
     "--no-sandbox",
     "--disable-dev-shm-usage",
@@ -59,7 +61,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., s
         blocks.close()
 
 
-@pytest.fixture(params=[{"width": 1440, "height": 1400}], ids=["desk"])
+@pytest.fixture(params=[DESK], ids=["desk"])
 def viewport(request: pytest.FixtureRequest) -> dict[str, int]:
     """Size of the window in CSS pixels; parametrize it indirectly for a telephone. Tall, so that nothing
     needs scrolling."""
@@ -69,6 +71,20 @@ def viewport(request: pytest.FixtureRequest) -> dict[str, int]:
 @pytest.fixture
 def page(browser: "sync_api.Browser", viewport: dict[str, int]) -> Iterator["sync_api.Page"]:
     """A fresh page that must stay silent and local until the test ends."""
+    with quiet_page(browser, viewport) as page:
+        yield page
+
+
+@pytest.fixture(scope="module")
+def lasting_page(browser: "sync_api.Browser") -> Iterator[Callable[[], "sync_api.Page"]]:
+    """lasting_page() -> a page for many tests of a module, which find it where the last one left it."""
+    with contextlib.ExitStack() as pages:
+        yield lambda: pages.enter_context(quiet_page(browser, DESK))
+
+
+@contextlib.contextmanager
+def quiet_page(browser: "sync_api.Browser", viewport: dict[str, int]) -> Iterator["sync_api.Page"]:
+    """A fresh page; in the end it must have been silent and local."""
     context = browser.new_context(viewport=viewport, has_touch=viewport["width"] < 600)
     page = context.new_page()
     page.set_default_timeout(30_000)

@@ -1,0 +1,426 @@
+"""The spectrum tab as a person uses it: the real app, the shipped runs, and the Gaussian, whose spectra take seconds."""
+
+import re
+from urllib.parse import parse_qs, urlsplit
+
+import pytest
+from gradio_client import Client
+from gradio_client.exceptions import AppError
+
+from backend.experiments.spectrum import SweepSpectrum
+from components import bias_panel, process_panel, spectrum_tab
+from tests.browser.edit_page import FILM, QUICK, line
+
+PHONE = {"width": 390, "height": 1800}
+GROUP = (
+    "singular-values",
+    "ranks",
+    "truth",
+    "angles",
+    "linear-chart",
+    "asymmetry",
+)  # charts that follow the slider
+MINE = SweepSpectrum("gaussian", "gallery:0", times=5, k=20)
+SLIDES = "(document.querySelector('#singular-film .film')?.__state ?? {rows: []})"
+LINES = (
+    "[...document.querySelectorAll('[role=tabpanel]:has(#singular-values) .status-line .line')]"
+    ".map(one => one.__state ?? {})"
+)
+
+
+def chart(name: str) -> str:
+    return f"(document.querySelector('#{name} .chart')?.__state ?? {{}})"
+
+
+def scrubber(name: str = "spectrum-t") -> str:
+    return f"(document.querySelector('#{name} .scrubber')?.__state ?? {{}})"
+
+
+def frames(name: str) -> str:
+    return f"({chart(name)}.figure?.frames.length ?? 0)"
+
+
+def until(page, condition: str) -> None:
+    page.wait_for_function(condition)
+
+
+def done(page, name: str) -> None:
+    """Until an action of that name is what has ended last."""
+    until(page, f"{LINES}.some(one => one.state === 'done' && one.query?.includes('do={name}'))")
+
+
+def open_tab(page, address: str) -> None:
+    page.set_default_timeout(QUICK)
+    page.goto(address)
+    page.get_by_role("tab", name="Spectrum").click()
+    until(page, f"{scrubber()}.decoded > 0 && {chart('singular-values')}.shown >= 0")
+
+
+def come_into_sight(page, name: str) -> None:
+    """A chart is drawn once it is in the window."""
+    page.locator(f"#{name}").scroll_into_view_if_needed()
+    until(page, f"{chart(name)}.drawn > 0 && {chart(name)}.shown === {scrubber()}.index")
+
+
+def grey(page, name: str) -> list[int]:
+    """A pixel of each picture beside a slider."""
+    return page.evaluate(
+        f"[...document.querySelectorAll('#{name} canvas')].map(c => c.getContext('2d').getImageData(9, 5, 1, 1).data[0])"
+    )
+
+
+def choose_model(page, title: str) -> None:
+    page.locator("#model input").click()
+    page.get_by_role("option", name=re.compile(title)).click()
+
+
+def name_picture(page, name: str) -> None:
+    page.locator("#image textarea, #image input").fill(name)
+    page.locator("#image textarea, #image input").press("Enter")
+
+
+def press_point(page, name: str, number: int) -> None:
+    """Clicks on a point of the last curve. Plotly answers where it has found one under the pointer, and forgets that when a
+    new figure comes meanwhile."""
+    page.locator(f"#{name}").scroll_into_view_if_needed()
+    until(page, f"{chart(name)}.drawn > 0")
+    clicked = f"{chart(name)}.clicked?.at ?? 0"
+    before = page.evaluate(clicked)
+    for _ in range(10):
+        spot = page.evaluate(
+            f"""i => {{
+              const plot = document.querySelector('#{name} .plot'), {{xaxis, yaxis}} = plot._fullLayout;
+              const {{x, y}} = plot._fullData.at(-1), box = plot.getBoundingClientRect();
+              return [box.x + xaxis._offset + xaxis.c2p(x[i]), box.y + yaxis._offset + yaxis.c2p(y[i])];
+            }}""",
+            number,
+        )
+        page.mouse.move(*spot)
+        until(page, f"document.querySelector('#{name} .plot')._hoverdata?.length > 0")
+        page.mouse.click(*spot)
+        if page.evaluate(clicked) != before:
+            return
+    raise AssertionError(f"no point of {name} answered")
+
+
+@pytest.fixture(scope="module")
+def shipped(lasting_page, address):
+    """The tab as it opens; tests of it change nothing but places of sliders."""
+    page = lasting_page()
+    open_tab(page, address)
+    return page
+
+
+@pytest.fixture(scope="module")
+def opened(lasting_page, address):
+    """The tab as a link to the Gaussian's spectra opens it."""
+    page = lasting_page()
+    page.set_default_timeout(QUICK)
+    page.goto(f"{address}?{MINE.to_query()}")
+    done(page, "SweepSpectrum")
+    until(page, f"{line('sources')}.state === 'done'")
+    until(page, f"{scrubber()}.key === {MINE.key()!r} && {chart('singular-values')}.shown >= 0")
+    until(page, f"{frames('singular-values')} === 5 && {scrubber()}.decoded === 50")
+    return page
+
+
+@pytest.fixture
+def measured(opened):
+    """The same after other tests, which look at other tabs and noise levels but at no other picture."""
+    opened.get_by_role("tab", name="Spectrum").click()
+    opened.locator("#spectrum-t").scroll_into_view_if_needed()
+    return opened
+
+
+# ---- what it opens with
+
+
+@pytest.mark.parametrize("viewport", [PHONE], ids=["phone"], indirect=True)
+def test_on_a_telephone_nothing_is_wider_than_the_window(page, address, viewport, shots):
+    open_tab(page, address)
+    for name in GROUP:
+        come_into_sight(page, name)
+        assert page.evaluate("document.documentElement.scrollWidth") <= viewport["width"]
+    assert all(
+        280
+        <= page.evaluate(f"document.querySelector('#{name} .plot')._fullLayout.width")
+        <= viewport["width"]
+        for name in GROUP
+    )
+    if shots:
+        page.screenshot(path=shots / "spectrum_390.png", full_page=True)
+
+
+def test_it_opens_alive(shipped, shots):
+    assert shipped.evaluate(f"{scrubber()}.key") == spectrum_tab.FIRST.key()
+    assert shipped.evaluate(f"{scrubber('process-t')}.key") == process_panel.FIRST.key()
+    until(shipped, f"{scrubber()}.decoded === {10 * spectrum_tab.FIRST.times}")
+    until(shipped, f"{scrubber('process-t')}.decoded === {6 * (process_panel.FIRST.steps + 1)}")
+    for name in GROUP:
+        come_into_sight(shipped, name)
+        assert shipped.evaluate(frames(name)) == spectrum_tab.FIRST.times
+    for name in ("denoising-error", "mixture-ranks", "mixture-values"):
+        shipped.locator(f"#{name}").scroll_into_view_if_needed()
+        until(shipped, f"{chart(name)}.drawn > 0")
+    assert shipped.evaluate(f"{SLIDES}.rows[0].strip.title") == "v1 at t = 0.50"
+    assert "K r = 12" in shipped.locator("#mixture-words").inner_text()
+    assert shipped.evaluate("document.documentElement.scrollWidth") <= 1440
+    if shots:
+        shipped.screenshot(path=shots / "spectrum_1440.png", full_page=True)
+
+
+def test_scrubbing_moves_pictures_and_charts_and_asks_nobody(shipped):
+    for name in GROUP:
+        come_into_sight(shipped, name)
+    shipped.locator("#ranks").scroll_into_view_if_needed()
+    asked: list[str] = []
+    shipped.on("request", lambda request: asked.append(request.url))
+    slider = shipped.locator("#spectrum-t input[type=range]")
+    seen = set()
+    slider.focus()
+    for key, place in [
+        ("Home", 0),
+        ("ArrowRight", 1),
+        ("End", spectrum_tab.FIRST.times - 1),
+        ("ArrowLeft", 7),
+    ]:
+        shipped.keyboard.press(key)
+        until(shipped, f"{scrubber()}.index === {place}")
+        for name in GROUP[:3]:
+            until(shipped, f"{chart(name)}.frame === {place} && {chart(name)}.shown === {place}")
+        seen.add(tuple(grey(shipped, "spectrum-t")))
+        words = shipped.locator("#spectrum-t output").inner_text()
+        assert words == shipped.evaluate(f"{scrubber()}.captions[{place}]")
+    assert len(seen) == 4, "other pictures at every noise level"
+    assert shipped.evaluate(f"{scrubber('process-t')}.index") == 10, "another slider's group stays"
+    assert asked == []
+    for name in GROUP[3:]:  # those that were out of sight catch up
+        come_into_sight(shipped, name)
+
+
+def test_the_process_has_a_slider_of_its_own(shipped):
+    slider = shipped.locator("#process-t input[type=range]")
+    slider.focus()
+    before = grey(shipped, "process-t")
+    shipped.keyboard.press("Home")
+    until(shipped, f"{chart('denoising-error')}.shown === 0")
+    assert shipped.locator("#process-t output").inner_text() == "t = 0.00, σ/α = 0"
+    assert grey(shipped, "process-t") != before
+
+
+def test_linearity_is_drawn_by_the_measure_that_is_chosen(shipped):
+    come_into_sight(shipped, "linear-chart")
+    for words, title in (
+        ("cosine", "cosine of D"),
+        ("norm ratio", "|D(x + λv)| / |"),
+        ("strict residual", "− λJv|"),
+    ):
+        shipped.locator("#linear-measure").get_by_text(words).click()
+        until(shipped, f"document.querySelector('#linear-chart .ytitle')?.textContent.includes({title!r})")
+    come_into_sight(shipped, "linear-chart")
+
+
+def test_another_mixture_is_drawn_when_the_slider_is_let_go(shipped):
+    shipped.locator("#mixture-values").scroll_into_view_if_needed()
+    until(shipped, f"{chart('mixture-values')}.drawn > 0")
+    curves = shipped.evaluate(f"{chart('mixture-values')}.figure.data.length")
+    rail = shipped.locator("#mixture-r input[type=range]").bounding_box()
+    height = rail["y"] + rail["height"] / 2
+    shipped.mouse.move(rail["x"] + rail["width"] * 5 / 31, height)  # 6 of 1 to 32
+    shipped.mouse.down()
+    shipped.mouse.move(rail["x"] + 9, height, steps=3)
+    shipped.mouse.up()
+    r = int(shipped.locator("#mixture-r input[type=range]").input_value())
+    assert r < 6
+    until(shipped, f"document.querySelector('#mixture-words').textContent.includes('K r = {2 * r}.')")
+    until(shipped, f"{chart('mixture-values')}.figure.data.length < {curves}")
+    done(shipped, "ExploreMixture")
+
+
+def test_students_are_drawn_along_each_axis_where_they_are_shipped(shipped):
+    if spectrum_tab.find(bias_panel.FIRST) is None:
+        pytest.skip("no run of TrainStudents in assets/runs")
+    shipped.locator("#bias-0").scroll_into_view_if_needed()
+    for words, title in (
+        ("width", "width"),
+        ("pictures N", "training pictures N"),
+        ("training", "training steps"),
+    ):
+        shipped.locator("#bias-along").get_by_text(words, exact=True).click()
+        until(shipped, f"document.querySelector('#bias-0 .xtitle')?.textContent === {title!r}")
+    shipped.locator("#bias-t input[type=range]").focus()
+    shipped.keyboard.press("Home")
+    until(shipped, f"{chart('bias-0')}.shown === 0")
+
+
+# ---- a picture of the Gaussian
+
+
+def test_a_measured_picture_fills_the_charts_and_its_link_reopens_it(page, browser, address):
+    open_tab(page, address)
+    choose_model(page, "Gaussian")  # and its first picture
+    until(page, "document.querySelector('#image textarea, #image input').value === 'gallery:0'")
+    until(page, "document.querySelector('#measure').textContent.includes('about 10 s')")
+    page.locator("#spectrum-k input[type=number]").fill("12")
+    page.locator("#spectrum-k input[type=number]").press("Enter")
+    page.locator("#measure").click()
+    asked = SweepSpectrum("gaussian", "gallery:0", k=12)
+    done(page, "SweepSpectrum")
+    until(page, f"{scrubber()}.key === {asked.key()!r} && {scrubber()}.decoded === 90")
+    for name in GROUP:
+        if name != "truth":  # nothing is known of digits
+            come_into_sight(page, name)
+            assert page.evaluate(frames(name)) == 9
+    link = page.evaluate("location.href")
+    assert urlsplit(link).query == asked.to_query()
+
+    again = browser.new_context(viewport={"width": 1440, "height": 1400}).new_page()
+    again.set_default_timeout(QUICK)
+    again.goto(link)
+    done(again, "SweepSpectrum")
+    until(again, f"{scrubber()}.key === {asked.key()!r} && {frames('singular-values')} === 9")
+    assert again.get_by_role("tab", name="Spectrum").get_attribute("aria-selected") == "true"
+    again.context.close()
+
+
+def test_a_link_to_another_model_keeps_its_picture(page, address):
+    page.set_default_timeout(QUICK)
+    asked = SweepSpectrum("gaussian", "gallery:6", times=3, k=5)
+    page.goto(f"{address}?{asked.to_query()}")
+    done(page, "SweepSpectrum")
+    until(page, "document.querySelector('#measure').textContent.includes('about 10 s')")
+    until(page, f"{line('sources')}.query?.includes('model=gaussian')")
+    assert page.locator("#image textarea, #image input").input_value() == "gallery:6"
+    assert page.evaluate(f"{scrubber()}.key") == asked.key()
+
+
+def test_another_model_shows_what_is_at_hand_of_its_picture_of_the_same_name(page, address):
+    open_tab(page, address)
+    first = SweepSpectrum("gaussian", "gallery:0")
+    page.goto(f"{address}?{first.to_query()}")
+    done(page, "SweepSpectrum")
+    until(page, f"{scrubber()}.key === {first.key()!r}")
+    choose_model(page, "Digits")  # it begins with gallery:0 as well
+    until(page, f"{scrubber()}.key !== {first.key()!r}")
+    choose_model(page, "Gaussian")
+    until(page, f"{scrubber()}.key === {first.key()!r}")
+    until(page, f"{chart('singular-values')}.shown === {scrubber()}.index")
+
+
+def test_a_click_on_a_point_slides_along_its_vector(measured):
+    measured.locator("#spectrum-t input[type=range]").focus()
+    measured.keyboard.press("End")
+    until(measured, f"{chart('singular-values')}.shown === 4")
+    press_point(measured, "singular-values", 2)
+    until(measured, f"{SLIDES}.rows[0]?.strip.title === 'v3 at t = 0.96' && {SLIDES}.status === 'exact'")
+    done(measured, "SlideAlong")
+    measured.locator("#spectrum-t .tile").nth(2).click()
+    until(measured, f"{SLIDES}.rows[0]?.strip.title === 'v1 at t = 0.96'")
+    done(measured, "SlideAlong")
+    key = measured.evaluate(f"{SLIDES}.key")
+    drawn = measured.evaluate(f"{SLIDES}.drawn")
+    measured.locator("#singular-film input[type=range]").focus()
+    measured.keyboard.press("PageUp")
+    until(measured, f"{SLIDES}.drawn > {drawn}")
+    assert measured.evaluate(f"{SLIDES}.key") == key
+
+
+def test_a_vector_is_sent_to_the_edit_tab(measured):
+    measured.locator("#spectrum-t input[type=range]").focus()
+    measured.keyboard.press("Home")
+    until(measured, f"{chart('singular-values')}.shown === 0")
+    press_point(measured, "singular-values", 1)
+    until(measured, f"{SLIDES}.rows[0]?.strip.title === 'v2 at t = 0.04'")
+    done(measured, "SlideAlong")
+    measured.locator("#send").click()
+    until(measured, f"{FILM}.key?.startsWith('set:') && {FILM}.status === 'exact'")
+    assert measured.get_by_role("tab", name="Edit").get_attribute("aria-selected") == "true"
+    assert measured.locator("#film .rows .title").all_inner_texts() == ["v2 at t = 0.04"]
+    assert measured.locator("#film").is_visible()
+
+
+def test_a_survey_adds_bands(measured):
+    assert measured.evaluate(f"{chart('singular-values')}.figure.data.length") == 1
+    measured.locator("#measure-many").click()
+    until(measured, f"{chart('singular-values')}.figure.data.length === 4")
+    assert measured.evaluate(f"{scrubber()}.key") == MINE.key()
+    assert measured.evaluate(f"{chart('singular-values')}.figure.data[2].name").startswith("32 pictures")
+
+
+def test_the_process_runs_from_another_noise(measured):
+    before = measured.evaluate(f"{scrubber('process-t')}.key")
+    measured.locator("#process-seed input").fill("5")
+    measured.locator("#process-run").click()
+    done(measured, "WatchProcess")
+    until(measured, f"{scrubber('process-t')}.key !== {before!r} && {scrubber('process-t')}.decoded === 126")
+    assert measured.locator("#process-words").inner_text().startswith("20 evaluations each")
+    asked = parse_qs(urlsplit(measured.evaluate("location.href")).query)
+    assert asked["do"] == ["WatchProcess"] and asked["seed"] == ["5"] and asked["model"] == ["gaussian"]
+
+
+def test_the_dimension_of_data_is_estimated(measured):
+    measured.locator("#dimension-data input").click()
+    measured.get_by_role("option", name="digits").click()
+    measured.locator("#dimension-run").click()
+    measured.locator("#dimension-answer td").first.wait_for()
+    cells = measured.locator("#dimension-answer td").all_inner_texts()
+    assert cells[:2] == ["1,000", "64"] and re.fullmatch(r"\d+\.\d \[\d+\.\d, \d+\.\d\]", cells[2])
+
+
+# ---- what goes wrong
+
+
+def test_cancel_ends_a_sweep_and_the_next_one_runs(page, address):
+    open_tab(page, address)
+    name_picture(page, "gallery:2")
+    until(page, f"{scrubber()}.key === ''")
+    page.locator("#measure").click()
+    until(page, f"{LINES}.some(one => one.state === 'running' && one.done > 0)")
+    page.locator("[role=tabpanel] .line[data-state=running] .cancel").click()
+    until(page, f"{LINES}.some(one => one.state === 'cancelled')")
+    until(page, f"!{LINES}.some(one => one.state === 'running')")
+    choose_model(page, "Gaussian")
+    until(page, "document.querySelector('#measure').textContent.includes('about 10 s')")
+    page.locator("#measure").click()
+    done(page, "SweepSpectrum")
+    until(page, f"{frames('singular-values')} === 9")
+
+
+@pytest.mark.parametrize(
+    ("query", "words"),
+    [
+        ("v=1&do=SweepSpectrum&model=gaussian&k=65", "Pictures of this model have 64 values"),
+        ("v=1&do=SweepSpectrum&model=gaussian&times=1", "2 to 40 noise levels"),
+        ("v=1&do=ExploreMixture&d=8&components=3&r=3", "do not fit"),
+    ],
+)
+def test_a_link_that_asks_for_too_much_is_a_sentence(page, address, query, words):
+    page.set_default_timeout(QUICK)
+    page.goto(f"{address}?{query}")
+    page.locator("#notice [role=alert]").wait_for()
+    assert words in page.locator("#notice").inner_text()
+    page.get_by_role("tab", name="Spectrum").click()
+    until(page, f"{scrubber()}.key === {spectrum_tab.FIRST.key()!r} && {chart('singular-values')}.shown >= 0")
+
+
+def test_a_click_on_what_is_no_longer_at_hand_and_a_picture_that_is_none_are_sentences(page, address):
+    open_tab(page, address)
+    name_picture(page, "gallery:99")
+    until(page, f"{scrubber()}.key === ''")
+    page.locator("#send").click()
+    page.locator(".toast-wrap, .toast-body").get_by_text("gallery").first.wait_for()
+    assert page.get_by_role("tab", name="Spectrum").get_attribute("aria-selected") == "true"
+    page.locator("#measure").click()
+    until(page, f"{LINES}.some(one => one.state === 'failed' && one.words.includes('gallery'))")
+    name_picture(page, "gallery:1")
+    until(page, f"{scrubber()}.key === {spectrum_tab.FIRST.key()!r}")
+
+
+def test_the_spectrum_for_a_program(address):
+    client = Client(address, verbose=False)
+    answer = client.predict(model="gaussian", image="gallery:3", t=0.5, k=5, api_name="/spectrum")
+    assert answer["d"] == 64 and answer["s"]["shape"] == [64] and answer["t"] == 0.5
+    with pytest.raises(AppError, match="At t = 0 there is no noise"):
+        client.predict(model="gaussian", image="gallery:3", t=0.0, k=5, api_name="/spectrum")
+    assert client.predict(model="gaussian", image="gallery:3", t=0.5, k=5, api_name="/spectrum")["k"] == 5
+    client.close()
