@@ -166,7 +166,9 @@ def caption(one: Spectrum) -> str:
     words = [f"above {k}" if r > k else f"{r}" for r in known]
     both = words[0] if words[0] == words[1] else " to ".join(words)
     snr = f"{round(one.log_snr, 1) + 0.0:.1f}".replace("-", MINUS)  # never -0.0
-    return f"t = {one.t:.2f}, log-SNR {snr}, rank {both} of {one.d:,}"
+    held = 100 * float(one.s.double().square().sum()) / one.energy
+    share = f" ({k} hold {held:.0f} %)" if max(known) > k else ""
+    return f"t = {one.t:.2f}, log-SNR {snr}, rank {both} of {one.d:,}{share}"
 
 
 def fitting(sweep: Sweep, survey: Survey | None) -> Survey | None:

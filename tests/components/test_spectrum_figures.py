@@ -222,11 +222,11 @@ def test_a_residual_without_bound_does_not_flatten_the_others():
         (spectrum(0.5, torch.eye(8)[0], 8, log_snr=-0.01), "t = 0.50, log-SNR 0.0, rank 1 of 8"),
         (
             spectrum(0.1, KNOWN[:2], 12_288, energy=1e3, log_snr=2.0),
-            "t = 0.10, log-SNR 2.0, rank above 2 of 12,288",
+            "t = 0.10, log-SNR 2.0, rank above 2 of 12,288 (2 hold 10 %)",
         ),
         (
-            spectrum(0.1, KNOWN[:1], 12_288, energy=100.0, log_snr=2.0),
-            "t = 0.10, log-SNR 2.0, rank 1 to above 1 of 12,288",
+            spectrum(0.1, KNOWN[:1], 12_288, energy=100.2, log_snr=2.0),
+            "t = 0.10, log-SNR 2.0, rank 1 to above 1 of 12,288 (1 hold 98 %)",
         ),
     ],
 )
