@@ -31,7 +31,7 @@ from backend.jacobian.spectrum import CUTS
 from backend.metrics.intervals import Estimate, bootstrap
 from backend.request import finish
 from tests.benchmarks import report
-from tests.benchmarks.report import point, row
+from tests.benchmarks.report import point
 from tests.benchmarks.spectrum_search import searches, top20
 from tests.benchmarks.spectrum_whole import whole
 
@@ -64,7 +64,7 @@ def main(arguments: list[str] | None = None) -> None:
     for name in chosen.only or USUAL:
         for found in SECTIONS[name](chosen):
             rows.append(found)
-            print("{what}: {value:.4g} [{low:.4g}, {high:.4g}], n = {n} {bar}".format(**found), flush=True)
+            print("{what}: {value:.4g} [{low:.4g}, {high:.4g}], n = {n}".format(**found), flush=True)
     if not chosen.dry and chosen.only in (None, ["whole"]):
         report.write(
             "spectrum_whole" if chosen.only else "spectrum", rows, seconds=time.perf_counter() - begun
@@ -72,42 +72,43 @@ def main(arguments: list[str] | None = None) -> None:
 
 
 def ranks(chosen: argparse.Namespace) -> Rows:
-    """Of each model what its survey says, then of each data set how many dimensions it has."""
-    data = {}
+    """Of each model what its survey says, and beside it how many dimensions its data have."""
     for found in cards():
         if chosen.models and found.name not in chosen.models:
             continue
         survey: Survey = finish(call(suited(found.name), load(found.name)))
         yield from rank_rows(found.name, survey)
         if found.kind == "unet":  # the closed form's own data fill all dimensions
-            data[found.data] = EstimateDimension(found.data)
-    for name, request in data.items():
-        dimensions = finish(call(request, None))
-        yield row(f"intrinsic dimension of {name}, TwoNN", dimensions.two_nn)
-        yield row(f"intrinsic dimension of {name}, maximum likelihood", dimensions.maximum_likelihood)
-        yield row(f"intrinsic dimension of {name}, local PCA", dimensions.local_pca)
-        if dimensions.factors:
-            yield row(f"known factors of {name}", point(dimensions.factors))
+            dimensions = finish(call(EstimateDimension(found.data), None))
+            yield of(found.name, "TwoNN", dimensions.two_nn)
+            yield of(found.name, "maximum likelihood", dimensions.maximum_likelihood)
+            yield of(found.name, "local PCA", dimensions.local_pca)
+            if dimensions.factors:
+                yield of(found.name, "known factors", point(dimensions.factors))
 
 
 def rank_rows(name: str, survey: Survey) -> Rows:
     """The lowest mean rank ratio by each cut, as a ratio, as a rank and where, or a bound; what is found of the truth."""
     n = survey.s.shape[1]
     for cut in CUTS:
-        energy = f"{100 * cut:.4g} % of the energy, {name}"
+        energy = f"at {100 * cut:.4g} %"
         ratio, t = lowest(survey, cut)
         if t is None:
-            k = survey.s.shape[-1]
-            yield row(f"lowest mean rank ratio, {energy}, above, as {k} values do not reach it", ratio)
+            yield of(name, f"lowest rank ratio {energy} is above", ratio)
             continue
-        yield row(f"lowest mean rank ratio, {energy}", ratio)
+        yield of(name, f"lowest rank ratio {energy}", ratio)
         whole = (ratio.value * survey.d, ratio.low * survey.d, ratio.high * survey.d)
-        yield row(f"rank there, of {survey.d}, {energy}", Estimate(*whole, ratio.n))
-        yield row(f"t where it is, {energy}", replace(point(t), n=n))
+        yield of(name, f"rank there {energy}", Estimate(*whole, ratio.n))
+        yield of(name, f"t there {energy}", replace(point(t), n=n))
     for what, shares in survey.found.items():
         for t, share in zip(survey.t.tolist(), shares, strict=True):
-            title = f"share of the true tangent space found by {what}, t = {t:.3g}, {name}"
-            yield row(title, bootstrap(share.tolist()))
+            title = f"share of the true tangent space found by {what}, t = {t:.3g}"
+            yield of(name, title, bootstrap(share.tolist()))
+
+
+def of(model: str, measure: str, estimate: Estimate) -> dict[str, Any]:
+    """A row of a table with a line for each model."""
+    return {"what": f"{model}: {measure}", "method": model, "measure": measure, **vars(estimate)}
 
 
 def lowest(survey: Survey, cut: float) -> tuple[Estimate, float | None]:

@@ -12,8 +12,9 @@ def table(name: str) -> str:
     method and a measure, a line for each method."""
     saved = json.loads((RESULTS / f"{name}.json").read_text())
     lines = _against_bars(saved["rows"]) if any(row.get("bar") for row in saved["rows"]) else []
-    if "method" in saved["rows"][0]:
-        lines += [""] * bool(lines) + _compared([row for row in saved["rows"] if "," not in row["measure"]])
+    compared = [row for row in saved["rows"] if "method" in row and "," not in row["measure"]]
+    if compared:
+        lines += [""] * bool(lines) + _compared(compared)
     made = f"`{saved['command']}`, {saved['hardware']}, {saved['date']}, {saved['seconds']:.0f} s;"
     return "\n".join([*lines, "", f"{made} all rows, with intervals, in `assets/results/{name}.json`."])
 

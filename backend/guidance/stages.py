@@ -1,0 +1,135 @@
+"""When guidance does what: three stages of sampling a class of several modes, and the noise levels at which modes part.
+
+The stages are named after Jin, Shi and Gu (https://arxiv.org/abs/2509.22007), whose boundaries are proved to exist and not given.
+These boundaries are our definition, with l = sigma / alpha the noise level:
+
+    I    direction shift    l > l_sep: the class's modes are one blob. The largest eigenvalue of the covariance of their means
+                            equals lambda + l_sep^2, with lambda the variance of a mode
+    II   mode separation    from there until 95 % of the samples have a responsibility above 0.99 for one of the class's modes
+    III  concentration      the rest
+
+Two modes or classes N(+-m, lambda I) part at l^2 = |m|^2 - lambda, where their density's curvature at 0 along m,
+-1 / (lambda + l^2) + |m|^2 / (lambda + l^2)^2, changes its sign: symmetry breaking, the speciation of Biroli et al.
+(https://arxiv.org/abs/2402.18491). In q = z m / (|m| sqrt(lambda + l^2)) and e = |m| / sqrt(lambda + l^2), so that this is at e = 1,
+
+    U(q) = q^2 / 2 - e q + gamma [-e q + log cosh(e q)],    -dU/dq = sqrt(lambda + l^2) times the guided score along m
+
+is the effective potential of the class at +m. For lambda = 1 these are the coordinates of the Ornstein-Uhlenbeck process of
+Pavasovic et al. (https://arxiv.org/abs/2502.07849), e = e^(-(t - t_s)) and t_s = log(d) / 2 for |m|^2 = d; its reverse SDE drifts
+down V = 2 U - q^2 / 2, in which the bracket counts 2 gamma. Guidance is felt where e q is not large, which is before speciation.
+
+K classes N(m_k, lambda I) whose centres m_k are spread over the sphere |m|^2 = d look like one Gaussian N(0, (1 + lambda + l^2) I)
+until one of them stands out, as in the random energy model: where log K = d / 2 log(1 + 1 / (lambda + l^2)), that is at
+
+    l_K^2 = 1 / (K^(2 / d) - 1) - lambda.
+
+Below, all data are the class's own neighbourhood and guidance has nothing left to do. Above, it multiplies the ODE's variance by
+(lambda_c / lambda_u)^gamma from l_K on, which is K^(-2 gamma / d): e^(-2 a gamma) for K = e^(a d) in any dimension, and towards 1
+for K = d^p (`many_classes`; derived here, for large d).
+"""
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from backend.guidance import theory
+from backend.guidance.mixtures import Modes
+from backend.guidance.theory import Mode
+from backend.guidance.weights import NoiseWeight, Piece
+
+SHARE, SURE = 0.95, 0.99
+DEFINITION = (
+    "Our definition: stage I while the covariance of the class's mode means has no eigenvalue above a mode's variance plus the "
+    "noise's, stage II until 95 % of the samples have a responsibility above 0.99 for one of the class's modes, stage III after."
+)
+
+
+@dataclass(frozen=True)
+class Stages:
+    """Noise levels of the boundaries. separation: I above it, None without a stage I's end (the modes never part, or there is
+    one). resolved: III from it on, None where it is never reached; the first noise level where there is one mode."""
+
+    separation: float | None
+    resolved: float | None
+    definition: str
+
+    def at(self, level: float) -> int:
+        """1, 2 or 3."""
+        if self.resolved is not None and level <= self.resolved:
+            return 3
+        return 2 if self.separation is not None and level <= self.separation else 1
+
+
+def stages(own: Modes, levels: Tensor, responsibilities: Tensor) -> Stages:
+    """Of a class's samples.
+
+    Args:
+        own: the class's modes.
+        levels: noise levels (n + 1,), falling.
+        responsibilities: of the class's M modes for S samples at these levels, (S, n + 1, M).
+    """
+    return Stages(separation_level(own), resolved_level(levels, responsibilities), DEFINITION)
+
+
+def separation_level(own: Modes) -> float | None:
+    """l_sep, with lambda the modes' mean variance; None where the modes never part."""
+    square = float(torch.linalg.eigvalsh(own.between)[-1] - own.weights @ own.variances)
+    return math.sqrt(square) if square > 0 else None
+
+
+def resolved_level(levels: Tensor, responsibilities: Tensor) -> float | None:
+    """The first of the noise levels from which on 95 % of the samples have a responsibility above 0.99; None for none."""
+    late = (responsibilities.amax(-1) > SURE).double().mean(0) < SHARE  # (n + 1,)
+    index = int(late.nonzero()[-1]) + 1 if late.any() else 0
+    return float(levels[index]) if index < len(levels) else None
+
+
+def speciation_level(distance: float, variance: float) -> float | None:
+    """Where two modes N(+-m, variance I) part, |m| being half their distance; None where they never do."""
+    square = (distance / 2) ** 2 - variance
+    return math.sqrt(square) if square > 0 else None
+
+
+def potential(q: Tensor, e: Tensor | float, gamma: float, drift: bool = False) -> Tensor:
+    """U(q), 0 at q = 0, for the class at +m; with `drift` V = 2 U - q^2 / 2 of the reverse SDE. gamma = -1 is all data."""
+    x = e * q
+    cosh = x.abs() + torch.log1p((-2 * x.abs()).exp()) - math.log(2)  # log cosh
+    value = q**2 / 2 - x + gamma * (cosh - x)
+    return 2 * value - q**2 / 2 if drift else value
+
+
+def condensation_level(K: int, d: int, variance: float) -> float | None:
+    """l_K of K classes on the sphere; None where none ever stands out, because they overlap without noise too."""
+    square = 1 / math.expm1(2 * math.log(K) / d) - variance
+    return math.sqrt(square) if square > 0 else None
+
+
+def many_classes(K: int, d: int, variance: float, weight: NoiseWeight, stochastic: bool) -> Mode:
+    """For many dimensions, what guidance makes of a class on the sphere along its centre m: mean - |m|, and variance.
+
+    All data count as N(0, (1 + variance) I) above l_K and as the class below.
+    """
+    level = condensation_level(K, d, variance) or 0.0
+    one = torch.ones(1, dtype=torch.float64)
+
+    def above(levels: Tensor) -> Tensor:
+        return torch.where(levels > level, weight(levels), 0.0)
+
+    knots = (*weight.knots, *([level] if level else []))
+    modes = (variance * one, (1 + variance) * one, math.sqrt(d) * one)
+    return theory.scheduled(*modes, above, knots=knots, stochastic=stochastic)
+
+
+def restoring_switch(K: int, d: int, variance: float, gamma: float) -> NoiseWeight:
+    """gamma > 0 above one noise level and -1 below it, so that the ODE keeps the variance of a class on the sphere.
+
+    It is `weights.switch` with the noise counted from l_K^2 on, because below l_K nothing can be undone any more.
+    """
+    start = condensation_level(K, d, variance) or 0.0
+    level = theory.switch_level(variance + start**2, 1 + variance + start**2, gamma)
+    if level is None:
+        raise ValueError("These classes have no variance to keep.")
+    level = math.hypot(level, start)
+    return NoiseWeight((Piece(0.0, level, -1.0, -1.0), Piece(level, math.inf, gamma, gamma)))
