@@ -6,14 +6,18 @@ os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
 os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
 
 from backend.inference import catalogue
-from components import edit_tab, page, spectrum_tab
+from components import edit_tab, guidance_tab, page, spectrum_tab
 
 
 def build() -> "page.gr.Blocks":
     """The page; `launch(**page.LAUNCH)` serves it."""
     models = [(card.title, card.name) for card in catalogue.cards()]
     first = edit_tab.FIRST
-    tabs = [page.Tab("edit", "Edit", edit_tab.build), page.Tab("spectrum", "Spectrum", spectrum_tab.build)]
+    tabs = [
+        page.Tab("edit", "Edit", edit_tab.build),
+        page.Tab("spectrum", "Spectrum", spectrum_tab.build),
+        page.Tab("guidance", "Guidance", guidance_tab.build),
+    ]
     return page.build(models, tabs, model=first.model, image=first.image, t=first.t)
 
 

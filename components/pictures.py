@@ -28,6 +28,17 @@ def image(picture: Tensor) -> Image.Image:
     return Image.fromarray(values.permute(1, 2, 0).contiguous().numpy())
 
 
+def sheet(pictures: Tensor, columns: int, gap: int = 1) -> Tensor:
+    """Pictures (n, C, H, W) in rows of this many, white between them: one picture (C, H', W')."""
+    n, channels, height, width = pictures.shape
+    rows = -(-n // columns)
+    page = pictures.new_ones(channels, rows * (height + gap) - gap, columns * (width + gap) - gap)
+    for i, picture in enumerate(pictures):
+        y, x = i // columns * (height + gap), i % columns * (width + gap)
+        page[:, y : y + height, x : x + width] = picture
+    return page
+
+
 def heat_uri(strength: Tensor) -> str:
     """A map (H, W) in [0, 1] as a transparent PNG data URI: opaque where it is strongest."""
     alpha = (strength.clamp(0, 1) * 220).round().to(torch.uint8)

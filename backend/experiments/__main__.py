@@ -14,6 +14,7 @@ from backend.experiments import (  # noqa: F401  what a link can name
     edit_preview,
     edit_set,
     edit_transfer,
+    guidance_theory,
     spectrum_bias,
     spectrum_dimension,
     spectrum_process,

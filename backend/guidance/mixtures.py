@@ -145,7 +145,7 @@ def number(kind: Kind, d: int, rate: float, power: float) -> tuple[int, bool]:
     log = rate * d if kind == "exponential" else power * math.log(d)
     asked = round(math.exp(min(log, 50.0)))
     K = min(max(asked, 2), LARGEST_K)
-    return K, K != asked
+    return K, asked != K
 
 
 def sphere(d: int, K: int, variance: float, seed: int) -> Classes:
@@ -170,9 +170,7 @@ class MixtureDenoiser(Denoiser):
         centres: (C, d) where C classes are copies of `own`, moved there; one at the origin unless given.
     """
 
-    def __init__(
-        self, schedule: Schedule, own: Modes, unconditional: Modes, centres: Tensor | None = None
-    ):
+    def __init__(self, schedule: Schedule, own: Modes, unconditional: Modes, centres: Tensor | None = None):
         super().__init__()
         self.own, self.unconditional = own.at(schedule), unconditional.at(schedule)
         self.register_buffer("centres", torch.zeros_like(own.means[:1]) if centres is None else centres)
@@ -245,38 +243,52 @@ def _at(mixture: GaussianMixture, x_t: Tensor, t: Tensor | float) -> tuple[Tenso
     return x / like(mixture.schedule(t)[0], x), square, r, gain.expand(r.shape)
 
 
-def distortion(x: Tensor, label: Tensor, classes: Classes) -> Tensor:
-    """How far samples of classes are from N(m_k, v I), in float64: the six numbers of DISTORTION.
+@dataclass(frozen=True)
+class Distortion:
+    """How far samples of classes are from what they should be, N(m_k, v I): values () or (N,), float64.
+
+    overshoot: mean of the coordinate along m_k, less |m_k|. along, across: variance about m_k along it (about the samples' own
+    mean there) and in the other directions, over v. w2: squared Wasserstein distance over d, between Gaussians of these
+    moments. separability: distance from the middle to the nearest other class, mean over standard deviation. accuracy: share
+    whose own class is the most probable.
+    """
+
+    overshoot: Tensor
+    along: Tensor
+    across: Tensor
+    w2: Tensor
+    separability: Tensor
+    accuracy: Tensor
+
+
+def distortion(x: Tensor, label: Tensor, classes: Classes) -> tuple[Distortion, Distortion]:
+    """Of samples, and its standard errors.
 
     Args:
-        x: samples (S, d) without noise. label: the class of each, (S,). classes: of one mode each, |m_k| alike, one variance.
+        x: samples (S, d) without noise, d > 1. label: the class of each, (S,).
+        classes: of one mode each, all of one variance.
     """
-    means, v = classes.modes.means, float(classes.modes.variances[0])
-    d, off = x.shape[1], x - means[label]
-    direction = means[label] / means[label].norm(dim=1, keepdim=True)
-    along = (off * direction).sum(1)
-    across = (off.square().sum(1) - along**2).clamp_min(0)
-    one, rest = along.var(), across.sum() / (len(x) * (d - 1)) if d > 1 else along.new_tensor(v)
-    w2 = along.mean() ** 2 + (one.sqrt() - v**0.5) ** 2 + (d - 1) * (rest.sqrt() - v**0.5) ** 2
-    squares = torch.cdist(x, means, compute_mode="donot_use_mm_for_euclid_dist").square()
-    chosen = squares.argmin(1) == label
-    between = torch.cdist(means, means, compute_mode="donot_use_mm_for_euclid_dist").fill_diagonal_(math.inf)
-    gap, other = between.min(1)
-    normal = (means - means[other]) / gap[:, None]
-    margin = (off * normal[label]).sum(1)
-    separability = (margin + gap[label] / 2).mean() / margin.std()
-    return torch.stack([along.mean(), one / v, rest / v, w2, separability, chosen.double().mean()])
+    means, v, d = classes.modes.means, float(classes.modes.variances[0]), x.shape[1]
+    off, own = x - means[label], means[label]
+    along = (off * own).sum(1) / own.norm(dim=1)
+    across = (off.square().sum(1) - along**2) / (d - 1)
+    exact = "donot_use_mm_for_euclid_dist"
+    gap, other = torch.cdist(means, means, compute_mode=exact).fill_diagonal_(math.inf).min(1)
+    apart = (off * (own - means[other[label]])).sum(1) / gap[label]
+    chosen = (torch.cdist(x, means, compute_mode=exact).argmin(1) == label).double()
+
+    def measure(i: Tensor) -> Tensor:
+        mean, one, rest = along[i].mean(), along[i].var(), across[i].mean()
+        w2 = (mean**2 + (one.sqrt() - v**0.5) ** 2 + (d - 1) * (rest.sqrt() - v**0.5) ** 2) / d
+        separability = (apart[i] + gap[label[i]] / 2).mean() / apart[i].std()
+        return torch.stack([mean, one / v, rest / v, w2, separability, chosen[i].mean()])
+
+    value, error = _jackknife(measure, len(x))
+    return Distortion(*value), Distortion(*error)
 
 
-DISTORTION = ("overshoot", "along", "across", "w2", "separability", "accuracy")
-
-
-def jackknife(measure: Callable[[Tensor], Tensor], n: int) -> tuple[Tensor, Tensor]:
-    """A statistic of n samples, and its standard error from leaving out each of BLOCKS parts.
-
-    Args:
-        measure: of indices (m,) of samples.
-    """
+def _jackknife(measure: Callable[[Tensor], Tensor], n: int) -> tuple[Tensor, Tensor]:
+    """A statistic of samples, given by their indices, and its standard error from leaving out each of BLOCKS parts."""
     index = torch.arange(n)
     parts = index.chunk(min(BLOCKS, n))
     left = torch.stack([measure(torch.cat(parts[:i] + parts[i + 1 :])) for i in range(len(parts))])

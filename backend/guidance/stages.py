@@ -40,6 +40,7 @@ from backend.guidance.theory import Mode
 from backend.guidance.weights import NoiseWeight, Piece
 
 SHARE, SURE = 0.95, 0.99
+E = (0.25, 0.5, 1.0, 1.5, 2.0, 3.0)  # of shown potentials
 DEFINITION = (
     "Our definition: stage I while the covariance of the class's mode means has no eigenvalue above a mode's variance plus the "
     "noise's, stage II until 95 % of the samples have a responsibility above 0.99 for one of the class's modes, stage III after."
@@ -48,8 +49,11 @@ DEFINITION = (
 
 @dataclass(frozen=True)
 class Stages:
-    """Noise levels of the boundaries. separation: I above it, None without a stage I's end (the modes never part, or there is
-    one). resolved: III from it on, None where it is never reached; the first noise level where there is one mode."""
+    """Noise levels of the boundaries.
+
+    separation: l_sep, None where the modes never part or there is one.
+    resolved: where III begins, None where it never does, and the first noise level where there is one mode.
+    """
 
     separation: float | None
     resolved: float | None
@@ -100,6 +104,27 @@ def potential(q: Tensor, e: Tensor | float, gamma: float, drift: bool = False) -
     return 2 * value - q**2 / 2 if drift else value
 
 
+@dataclass(frozen=True)
+class Potential:
+    """The effective potential along m of two classes +-m at E noise levels, (E, Q), over Q values of q.
+
+    e (E,): |m| / sqrt(v + l^2); all data have one minimum for e < 1 and two for e > 1. guided, conditional, unconditional: under
+    gamma, for gamma = 0 and for gamma = -1.
+    """
+
+    q: Tensor
+    e: Tensor
+    guided: Tensor
+    conditional: Tensor
+    unconditional: Tensor
+
+
+def potentials(gamma: float) -> Potential:
+    """From before the transition, e = 1, to after it."""
+    q, e = torch.linspace(-3, 5, 161, dtype=torch.float64), torch.tensor(E, dtype=torch.float64)
+    return Potential(q, e, *(potential(q, e[:, None], weight) for weight in (gamma, 0.0, -1.0)))
+
+
 def condensation_level(K: int, d: int, variance: float) -> float | None:
     """l_K of K classes on the sphere; None where none ever stands out, because they overlap without noise too."""
     square = 1 / math.expm1(2 * math.log(K) / d) - variance
@@ -129,7 +154,5 @@ def restoring_switch(K: int, d: int, variance: float, gamma: float) -> NoiseWeig
     """
     start = condensation_level(K, d, variance) or 0.0
     level = theory.switch_level(variance + start**2, 1 + variance + start**2, gamma)
-    if level is None:
-        raise ValueError("These classes have no variance to keep.")
     level = math.hypot(level, start)
     return NoiseWeight((Piece(0.0, level, -1.0, -1.0), Piece(level, math.inf, gamma, gamma)))

@@ -13,7 +13,7 @@ from components.page import LAUNCH
 
 ENDPOINTS = {
     "/models", "/sample", "/invert", "/region", "/directions", "/edit", "/transfer", "/compare_methods", "/linearity",
-    "/file", "/spectrum", "/slide_along", "/process", "/students", "/mixture", "/dimension",
+    "/file", "/spectrum", "/slide_along", "/process", "/students", "/mixture", "/dimension", "/guidance_theory",
 }  # fmt: skip
 WHERE = {"model": "gaussian", "image": "gallery:3", "t": 0.5, "region": "box:2,1,6,4"}
 

@@ -1,0 +1,91 @@
+"""The guidance tab's handlers on real results, which take a moment."""
+
+import numpy as np
+import pytest
+import torch
+
+from backend.experiments.guidance_theory import GuideGaussian
+from backend.inference.cache import find
+from backend.inference.run import run
+from components import guidance_figures as figures
+from components import guidance_tab as tab
+from components.pictures import sheet
+
+
+def guided(**fields):
+    *_, result = run(GuideGaussian.parse({"samples": 32, "steps": 20} | fields))
+    return result
+
+
+@pytest.fixture(scope="module")
+def digits():
+    return guided(gamma=1.0)
+
+
+def test_the_tab_opens_with_a_shipped_run_that_can_be_made_again():
+    shipped = find(tab.FIRST)
+    *_, again = tab.FIRST.run(None)
+    assert torch.allclose(shipped.modes.predicted.variance, again.modes.predicted.variance, rtol=1e-6)
+    assert torch.allclose(shipped.samples, again.samples, atol=1e-4)
+
+
+def test_variances_show_what_is_exact_and_what_was_sampled(digits):
+    figure = figures.variances(digits)
+    traces = {trace.name: trace for trace in figure.data}
+    assert np.allclose(traces["guided, exact"].y, digits.modes.predicted.variance)
+    assert np.allclose(traces["guided, sampled"].y, digits.modes.sampled.variance)
+    assert np.allclose(traces["guided, sampled"].error_y.array, 2 * digits.modes.variance_error)
+    closed = [trace for trace in figure.data if "closed form" in trace.name]
+    assert len(closed) == 3 and all(trace.visible == "legendonly" for trace in closed)
+
+
+def test_histograms_count_every_sample(digits):
+    counted = [bar.y.sum() for bar in figures.histograms(digits).data]
+    assert counted == [32] * 6
+
+
+def test_a_projection_that_does_not_exist_is_left_out():
+    equal = guided(data="sliders", ratio=1.0, distance=0.0)
+    assert len(figures.histograms(equal).data) < 6
+    assert "vanish" in tab._words(equal)
+
+
+def test_weights_and_norms_are_the_results_curves(digits):
+    assert np.allclose(figures.weights(digits).data[0].y, digits.curves.weight)
+    drawn = {trace.name: trace.y for trace in figures.norms(digits).data}
+    assert list(drawn) == ["mean shift", "Pos-CPC", "Neg-CPC", "D_c − D_u"]
+    assert np.allclose(drawn["mean shift"], digits.curves.norms[0])
+
+
+def test_the_plane_shows_both_ends(digits):
+    plain, ends, *ways = figures.plane(digits).data
+    assert len(plain.x) == len(ends.x) == 32 and len(ways) == 8
+    assert np.allclose(ends.x, digits.trajectories.guided[-1][:, 0])
+
+
+def test_words_tell_variance_area_and_what_changes_nothing(digits):
+    words = tab._words(digits)
+    assert "Total variance" in words and f"{digits.curves.area:.3g}" in words
+    assert "gamma is 0" in tab._words(guided(gamma=0.0))
+    assert "switched off" in tab._words(guided(mean_shift=False, positive=False, negative=False))
+
+
+def test_points_that_are_no_pictures_have_none():
+    sliders = guided(data="sliders")
+    assert tab._samples(sliders) == tab._components(sliders) == ""
+    assert tab._samples(guided(data="avatars", label="happy")).count("<img") == 2
+
+
+def test_another_data_set_has_its_own_classes():
+    label, _ = tab._other_data("avatars")
+    assert label.value in tab.LABELS["avatars"] and label.visible
+    label, _ = tab._other_data("sliders")
+    assert not label.visible
+
+
+def test_a_sheet_is_rows_of_pictures_with_white_between():
+    pictures = torch.stack([torch.full((1, 2, 2), value) for value in (-1.0, 0.0, 0.5)])
+    page = sheet(pictures, 2)
+    assert page.shape == (1, 5, 5)
+    assert page[0, 0].tolist() == [-1, -1, 1, 0, 0] and page[0, 3].tolist() == [0.5, 0.5, 1, 1, 1]
+    assert (page[0, 2] == 1).all()
