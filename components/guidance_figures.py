@@ -35,8 +35,9 @@ def variances(result: GaussianGuidance) -> go.Figure:
 
 def histograms(result: GaussianGuidance) -> go.Figure:
     """Coordinates of the samples on the leading Pos-CPC, the leading Neg-CPC and the mean difference."""
-    figure = make_subplots(1, 3, subplot_titles=("leading Pos-CPC", "leading Neg-CPC", "mean difference"))
+    figure = make_subplots(1, 3, subplot_titles=("Pos-CPC 1", "Neg-CPC 1", "μ_c − μ_u"))
     figure.update_layout(template=base("", "").layout.template, barmode="overlay", uirevision="kept")
+    figure.update_annotations(font_size=12)
     figure.update_layout(legend={"y": -0.12, "yanchor": "top"}, margin={"t": 32})
     for column in range(3):
         both = [array(values[column]) for values in (result.projections.plain, result.projections.guided)]
