@@ -261,7 +261,7 @@ def top20(chosen: argparse.Namespace) -> Rows:
     yield row("peak memory with the network loaded and evaluated once, MB", point(without / 1e6))
     yield row(
         f"peak memory that the {TOP} leading triplets add, MB",
-        bootstrap([(p - without) / 1e6 for p in peaks], max),
+        bootstrap([(p - without) / 1e6 for p in peaks], np.max),
     )
 
 
