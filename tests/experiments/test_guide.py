@@ -1,0 +1,368 @@
+import math
+from dataclasses import replace
+
+import pytest
+import torch
+
+from backend.denoiser.base import given
+from backend.denoiser.combine import Guided, prompt
+from backend.experiments.guide import BYTES, GuideNetwork, NetworkGuidance, Underway, grid
+from backend.experiments.guide_quality import NO_READER, quality, real_trace, seen
+from backend.guidance import class_statistics
+from backend.guidance.split import Split, nearest
+from backend.guidance.terms import PairDenoiser
+from backend.inference import cache
+from backend.inference.load import load
+from backend.inference.run import run
+from backend.jobs import result_file
+from backend.request import BadInput, Failed, Progress, Request
+from backend.sampling import ancestral, dpm_solver, last
+from backend.sampling.noise import noise
+from backend.schedule import CosineSchedule, noise_level
+
+TINY = {"model": "digits", "label": "3", "samples": 3, "steps": 6, "seed": 5}
+FACES = {"model": "avatars", "label": "sad", "samples": 2, "steps": 3, "seed": 0}
+OFF = {"mean_shift": False, "positive": False, "negative": False, "residual": False}
+
+
+@pytest.fixture(autouse=True)
+def own_results(monkeypatch):
+    """gamma = 0 is cached by request, and some tests replace the network behind it."""
+    monkeypatch.setattr(cache, "results", cache.Cache(2**28, result_file.size))
+
+
+def result(network=None, /, **values):
+    request = GuideNetwork.parse(TINY | values)
+    *_, found = request.run(network or load(request.model))
+    assert isinstance(found, NetworkGuidance)
+    return found
+
+
+def linear_network(label="3"):
+    """digits' network replaced by its linear model."""
+    network, stats = load("digits"), class_statistics.of_class("digits", label)
+    linear = PairDenoiser(stats.pair, CosineSchedule(), (1, 8, 8))
+    linear.register_buffer("place", torch.zeros(()))  # a model is where its buffers are
+    return replace(network, denoiser=linear)
+
+
+def sampled(denoiser, values, solver="ode"):
+    """What a solver makes of the same noises, without anything of the experiment's."""
+    seed, n = values.get("seed", 0), values["samples"]
+    times = grid(denoiser.schedule, values["steps"])
+    x = noise(range(seed, seed + n), denoiser.shape)
+    x = x * float(torch.hypot(*denoiser.schedule(times[0])))
+    if solver == "sde":
+        return last(ancestral.solve(denoiser, x, times, range(seed, seed + n)))
+    return last(dpm_solver.solve(denoiser, x, times))
+
+
+class Counting(torch.nn.Module):
+    """A denoiser that notes how many samples each of its evaluations had."""
+
+    def __init__(self, denoiser):
+        super().__init__()
+        self.denoiser, self.seen = denoiser, []
+        self.schedule, self.shape, self.null = denoiser.schedule, denoiser.shape, denoiser.null
+        self.batch, self.complete = denoiser.batch, denoiser.complete
+
+    def forward(self, x_t, t, **condition):
+        self.seen.append(math.prod(self.batch(x_t)))
+        return self.denoiser(x_t, t, **condition)
+
+
+@pytest.mark.parametrize("solver", ["ode", "sde"])
+@pytest.mark.parametrize("values", [TINY, FACES], ids=["digits", "avatars"])
+def test_without_guidance_it_is_plain_sampling_to_the_bit(values, solver):
+    network = load(values["model"])
+    expected = sampled(given(network.denoiser, **network.condition(label=values["label"])), values, solver)
+    for mode in ("network", "linear", "projected"):
+        found = result(**values, solver=solver, gamma=0.0, mode=mode)
+        assert torch.equal(found.guided.samples, expected) and torch.equal(found.plain.samples, expected)
+    guided = result(**values, solver=solver, gamma=2.0)
+    assert torch.equal(guided.plain.samples, expected)
+    assert not torch.equal(guided.guided.samples, expected)
+
+
+@pytest.mark.parametrize("values", [TINY, TINY | {"solver": "sde"}, FACES], ids=["digits", "sde", "avatars"])
+def test_the_mode_network_is_classifier_free_guidance(values):
+    network, found = load(values["model"]), result(**values)
+    gamma = GuideNetwork().gamma
+    denoiser = given(Guided(network.denoiser, [prompt], [gamma]), **network.condition(label=values["label"]))
+    assert torch.equal(found.guided.samples, sampled(denoiser, values, values.get("solver", "ode")))
+    windowed = result(**values, weight="interval", low=0.5, high=20.0)
+    expected = Guided(network.denoiser, [prompt], [lambda level: gamma * ((level > 0.5) & (level <= 20.0))])
+    expected = given(expected, **network.condition(label=values["label"]))
+    assert torch.equal(
+        windowed.guided.samples, sampled(expected, values, values.get("solver", "ode")).clamp(-1e4, 1e4)
+    )
+
+
+@pytest.mark.parametrize("values", [TINY, FACES], ids=["digits", "avatars"])
+def test_all_parts_together_are_the_networks_whole_difference(values):
+    whole, parts = result(**values), result(**values, mode="projected")
+    torch.testing.assert_close(parts.guided.samples, whole.guided.samples, rtol=1e-4, atol=1e-4)
+    some = result(**values, mode="projected", residual=False)
+    rest = result(**values, mode="projected", mean_shift=False, positive=False, negative=False)
+    assert (some.guided.samples - whole.guided.samples).abs().max() > 0.01
+    assert (rest.guided.samples - whole.guided.samples).abs().max() > 0.01
+
+
+def test_a_step_is_the_sum_of_its_parts():
+    """One evaluation, each part alone; the linear mode adds the parts of the data's two Gaussians as they are."""
+    network, stats = load("digits"), class_statistics.of_class("digits", "3")
+    x, t = noise(range(3), (1, 8, 8)), torch.tensor(0.7, dtype=torch.float64)
+    D_c, D_u = network.denoiser(x, t, label=torch.tensor(3)), network.denoiser(x, t)
+
+    def added(mode, *on):
+        return Split(stats, network.denoiser.schedule, mode, on)(x, t, D_c, D_u)
+
+    single = [tuple(i == j for j in range(4)) for i in range(4)]
+    for mode in ("projected", "linear"):
+        for_each = [added(mode, *on) for on in single[: 4 if mode == "projected" else 3]]
+        both = added(mode, True, True, False, False)
+        torch.testing.assert_close(both, for_each[0] + for_each[1], rtol=1e-4, atol=1e-5)
+        whole = D_c - D_u
+        if mode == "linear":
+            linear = PairDenoiser(stats.pair, network.denoiser.schedule, (1, 8, 8))
+            whole = linear(x, t, label=torch.tensor(0)) - linear(x, t)
+        torch.testing.assert_close(sum(for_each), whole, rtol=1e-4, atol=1e-5)
+    residual = added("projected", *single[3]).flatten(1)
+    for on in single[:3]:  # nothing of the linear parts is left in it
+        cosine = torch.cosine_similarity(residual, added("linear", *on).flatten(1))
+        assert cosine.abs().max() < 1e-4
+
+
+def test_switched_off_parts_are_no_guidance():
+    found = result(mode="linear", **OFF)
+    assert torch.equal(found.guided.samples, found.plain.samples)
+    assert found.guided.asked == 18  # not even asked for D_u
+    assert found.idle.startswith("Nothing is guided, because all parts are switched off.")
+    assert torch.equal(result(mode="projected", **OFF).guided.samples, found.plain.samples)
+
+
+def test_a_network_that_is_the_linear_model_has_no_residual():
+    network = linear_network()
+    whole, linear = (result(network, mode=mode, gamma=1.0, steps=10) for mode in ("network", "linear"))
+    torch.testing.assert_close(whole.guided.samples, linear.guided.samples, rtol=1e-4, atol=1e-4)
+    readings = whole.guided.readings
+    assert readings.residual.max() < 1e-5 and readings.apart.max() < 1e-5
+    assert readings.cosine.min() > 1 - 1e-5
+    torch.testing.assert_close(readings.linear, readings.projected, rtol=1e-2, atol=1e-4)
+    seen = readings.level < 10  # where no part is rounding
+    torch.testing.assert_close(
+        readings.multiples[:, seen], torch.ones(3, int(seen.sum()), dtype=torch.float64), rtol=0, atol=0.02
+    )
+    for on in ("mean_shift", "positive", "negative"):
+        alone = OFF | {on: True}
+        first, second = (
+            result(network, mode=mode, gamma=1.0, steps=10, **alone) for mode in ("linear", "projected")
+        )
+        torch.testing.assert_close(first.guided.samples, second.guided.samples, rtol=1e-2, atol=1e-2)
+
+
+def test_the_nearest_multiples_are_least_squares():
+    generator = torch.Generator().manual_seed(0)
+    shift, positive, negative, difference = torch.randn(4, 5, 20, generator=generator, dtype=torch.float64)
+    positive[:, 10:], negative[:, :10] = 0, 0  # orthogonal, as the CPCs are
+    found = nearest(difference, torch.stack([shift, positive, negative]))
+    for i in range(5):
+        basis = torch.stack([shift[i], positive[i], negative[i]], 1)
+        expected = torch.linalg.lstsq(basis, difference[i][:, None]).solution[:, 0]
+        torch.testing.assert_close(found[:, i], expected)
+    nothing = torch.zeros_like(shift)
+    assert torch.equal(nearest(difference, torch.stack([nothing] * 3)), torch.zeros(3, 5).double())
+    twins = nearest(difference, torch.stack([2 * positive, positive, negative]))
+    assert (twins[0] == 0).all() and twins.isfinite().all()
+
+
+def test_pictures_come_early_and_the_last_result_is_whole():
+    *early, found = run(GuideNetwork(**FACES, gamma=2.0))
+    steps = [event for event in early if isinstance(event, Underway)]
+    assert [event.step for event in steps] == [1, 2]
+    for event in steps:
+        assert event.x0_hat.shape == (2, 3, 64, 64) and event.x0_hat.dtype == torch.float16
+        assert torch.equal(event.x0_hat, found.guided.states[event.step - 1])
+    assert isinstance(found, NetworkGuidance)
+    assert found.guided.samples.shape == (2, 3, 64, 64)
+    assert found.guided.states.shape == found.plain.states.shape == (4, 2, 3, 64, 64)
+    assert found.guided.paths.shape == (4, 2, 2)
+    told = [event for event in early if isinstance(event, Progress)]
+    assert sum(event.done == 3 for event in told) == 2  # guided, then gamma = 0
+    long = [event for event in run(GuideNetwork(**TINY | {"steps": 45})) if isinstance(event, Underway)]
+    assert len(long) == 14
+
+
+def test_gamma_0_is_computed_once():
+    result(mode="network")
+    assert cache.find(GuideNetwork(**TINY, gamma=0.0)) is not None
+    network = replace(load("digits"), denoiser=Counting(load("digits").denoiser))
+    found = result(network, mode="linear")
+    assert network.denoiser.seen == [6] * 6
+    assert GuideNetwork(**TINY, gamma=2.0).needs() == (GuideNetwork(**TINY, gamma=0.0),)
+    assert GuideNetwork(**TINY, gamma=0.0).needs() == ()
+    assert torch.equal(found.plain.samples, result(gamma=0.0).guided.samples)
+
+
+def test_evaluations_are_counted():
+    """One pass a step: of n samples, or of class and null together, 2 n, where something is guided."""
+    network = replace(load("digits"), denoiser=Counting(load("digits").denoiser))
+    for values in ({}, {"weight": "interval", "low": 0.1, "high": 5.0}, {"mode": "linear", "solver": "sde"}):
+        network.denoiser.seen.clear()
+        cache.results = cache.Cache(2**28, result_file.size)
+        found = result(network, **values)
+        guided, plain = found.guided, found.plain
+        assert guided.evaluations == plain.evaluations == 6
+        assert guided.readings.asked.tolist() + plain.readings.asked.tolist() == network.denoiser.seen
+        assert guided.asked + plain.asked == sum(network.denoiser.seen)
+        assert plain.asked == 18
+        doubled = (guided.readings.weight != 0).tolist()
+        assert guided.readings.asked.tolist() == [6 if both else 3 for both in doubled]
+        assert guided.readings.residual.isnan().tolist() == [not both for both in doubled]
+
+
+def test_a_cancel_stops_the_network():
+    network = replace(load("digits"), denoiser=Counting(load("digits").denoiser))
+    events = GuideNetwork(**TINY).run(network)
+    while not isinstance(next(events), Underway):
+        pass
+    events.close()
+    assert len(network.denoiser.seen) == 1
+    assert cache.find(GuideNetwork(**TINY, gamma=0.0)) is None
+    assert torch.is_grad_enabled()
+
+
+def test_readings():
+    """Against the network itself, at the first step, where x is noise alone."""
+    found, network = result(gamma=1.0), load("digits")
+    readings, stats = found.guided.readings, class_statistics.of_class("digits", "3")
+    x = noise(range(5, 8), (1, 8, 8)) * float(
+        torch.hypot(*network.denoiser.schedule(torch.ones(()).double()))
+    )
+    D_c, D_u = network.denoiser(x, 1.0, label=torch.tensor(3)), network.denoiser(x, 1.0)
+    difference = (D_c - D_u).flatten(1).double()
+    assert float(readings.difference[0]) == pytest.approx(
+        float(difference.square().sum(1).mean().sqrt()), 1e-4
+    )
+    shift = stats.pair.difference  # all that the linear models differ by without a picture
+    assert float(readings.linear[0, 0]) == pytest.approx(float(shift.norm()), 1e-4)
+    assert float(readings.cosine[0]) == pytest.approx(
+        float(torch.cosine_similarity(difference, shift[None]).mean()), 1e-3
+    )
+    torch.testing.assert_close(
+        readings.level, noise_level(network.denoiser.schedule, grid(network.denoiser.schedule, 6)[:-1])
+    )
+    assert readings.level[1].item() == pytest.approx(100) and readings.level[-1].item() == pytest.approx(0.02)
+    assert ((readings.residual >= 0) & (readings.residual <= 1)).all()
+    assert found.area == pytest.approx(math.log(100 / 0.02))
+
+
+def test_quality():
+    faces = result(**FACES, gamma=1.0)
+    read = load("avatars").reader()(faces.guided.samples.clamp(-1, 1))[1].softmax(1)
+    own = load("avatars").card.labels.index("sad")
+    quality = faces.guided.quality
+    assert (
+        quality.accuracy.value == float((read.argmax(1) == own).double().mean()) and quality.accuracy.n == 2
+    )
+    assert quality.probability == pytest.approx(float(read[:, own].mean()), 1e-4)
+    flat = faces.guided.samples.flatten(1).double()
+    assert quality.variance.value == pytest.approx(float(flat.var(0).sum()) / real_trace("avatars", "sad"))
+    assert faces.note == "" and faces.pictures == 200 and faces.d == 32 and 0.1 < faces.chance < 1
+    digits = result(gamma=1.0)
+    assert digits.guided.quality.accuracy is None and digits.note == NO_READER
+    assert digits.chance < 0.1
+    assert digits.guided.quality.clipped == pytest.approx(
+        float((digits.guided.samples.abs() > 1.02).double().mean())
+    )
+    with_all = quality(load("avatars"), "sad", seen(torch.full((2, 3, 64, 64), math.nan)))
+    assert with_all.variance.value == 0 and with_all.clipped == 0
+
+
+def test_states_are_bounded_and_what_explodes_is_cut():
+    found = result(**FACES, gamma=100.0, mode="linear", negative=False)
+    assert found.guided.samples.isfinite().all() and found.guided.states.isfinite().all()
+    assert found.guided.samples.abs().max() <= 1e4
+    most = GuideNetwork(samples=40, steps=100)
+    kept = most._kept(load("avatars"))
+    assert kept == 6 and kept * 101 * 3 * 64 * 64 * 2 <= BYTES
+    assert GuideNetwork()._kept(load("avatars")) == 16
+
+
+@pytest.mark.parametrize(
+    ("values", "sentence"),
+    [
+        ({}, ""),
+        ({"gamma": 0.0}, "Nothing is guided, because gamma is 0."),
+        (
+            {"weight": "interval", "low": 200.0, "high": 300.0},
+            "Nothing is guided, because the weight is 0 at every step of the sampler.",
+        ),
+        (
+            {"residual": False},
+            "The parts change nothing, because the network's whole difference is added.",
+        ),
+        (
+            {"mode": "linear", "residual": False},
+            "The residual changes nothing, because the linear direction has none.",
+        ),
+        (
+            {"mode": "projected"},
+            "With all parts the projection changes nothing: their sum is the whole difference.",
+        ),
+        (
+            {"weight": "curve", "curve": (1.0, 2.0), "gamma": 1.0},
+            "gamma changes nothing, because the drawn curve is the weight.",
+        ),
+        ({"low": 1.0}, "The window changes nothing, because the weight is constant."),
+    ],
+    ids=str,
+)
+def test_a_setting_that_changes_nothing_says_so(values, sentence):
+    found = result(**values)
+    assert found.idle == sentence
+    if sentence.startswith("Nothing"):
+        assert torch.equal(found.guided.samples, found.plain.samples)
+
+
+@pytest.mark.parametrize(
+    ("values", "sentence"),
+    [
+        ({"gamma": math.nan}, "gamma must be a finite number"),
+        ({"gamma": 1e6}, "gamma must be a number from -1 to 100"),
+        ({"gamma": -1.5}, "gamma must be a number from -1 to 100"),
+        ({"guidance_scale": 3.0}, "no setting called"),
+        ({"low": 5.0, "high": 1.0}, "window is empty"),
+        ({"low": 1.0, "high": 1.0}, "window is empty"),
+        ({"low": -1.0}, "noise levels of 0 or more"),
+        ({"weight": "triangle", "low": 0.0}, "log scale"),
+        ({"label": "ten"}, "There is no such class; the classes are 0, 1"),
+        ({"model": "avatars"}, "There is no such class; the classes are neutral, happy"),
+        ({"model": "patches"}, "The model must be one of avatars, digits"),
+        ({"mode": "whole"}, "The mode must be one of network, linear, projected"),
+        ({"weight": "curve"}, "Draw at least one point"),
+        ({"weight": "curve", "curve": (1.0,)}, "a noise level and a gamma"),
+        ({"weight": "linear", "end": -2.0}, "-1 to 100"),
+        ({"weight": "interval", "low": 1.0, "high": 1.01, "equal_area": True}, "stay from -1 to 100"),
+        ({"steps": 2}, "3 to 200 steps"),
+        ({"samples": 1}, "2 to 200 samples"),
+        ({"samples": 200, "steps": 21}, "at most 4,000"),
+        ({"seed": -1}, "seed"),
+        ({"solver": "heun"}, "The solver must be one of ode, sde"),
+    ],
+    ids=str,
+)
+def test_bad_input_is_a_sentence(values, sentence):
+    with pytest.raises(BadInput, match=sentence + r".*\.$"):
+        GuideNetwork.parse(TINY | values)
+
+
+def test_a_result_survives_the_disk_and_a_link(tmp_path):
+    request = GuideNetwork(**TINY, weight="curve", curve=(0.5, 2.0, 5.0, -0.5))
+    *_, found = run(request)
+    assert not isinstance(found, Failed)
+    result_file.save(tmp_path, request, found)
+    loaded = result_file.load(tmp_path, request)
+    assert torch.equal(loaded.guided.states, found.guided.states) and loaded.plain.quality.accuracy is None
+    assert loaded.guided.quality == found.guided.quality
+    assert Request.from_query(request.to_query()) == request
