@@ -6,8 +6,9 @@ import torch
 
 from backend.denoiser.base import given
 from backend.denoiser.combine import Guided, prompt
+from backend.experiments import guide_quality
 from backend.experiments.guide import BYTES, GuideNetwork, NetworkGuidance, Underway, grid
-from backend.experiments.guide_quality import NO_READER, quality, real_trace, seen
+from backend.experiments.guide_quality import NO_READER, real_trace, seen
 from backend.guidance import class_statistics
 from backend.guidance.split import Split, nearest
 from backend.guidance.terms import PairDenoiser
@@ -275,7 +276,7 @@ def test_quality():
     assert digits.guided.quality.clipped == pytest.approx(
         float((digits.guided.samples.abs() > 1.02).double().mean())
     )
-    with_all = quality(load("avatars"), "sad", seen(torch.full((2, 3, 64, 64), math.nan)))
+    with_all = guide_quality.quality(load("avatars"), "sad", seen(torch.full((2, 3, 64, 64), math.nan)))
     assert with_all.variance.value == 0 and with_all.clipped == 0
 
 
