@@ -53,6 +53,7 @@ def open_tab(page, address: str) -> None:
     page.set_default_timeout(QUICK)
     page.goto(address)
     page.get_by_role("tab", name="Spectrum").click()
+    page.locator("#singular-values").scroll_into_view_if_needed()
     until(page, f"{scrubber()}.decoded > 0 && {chart('singular-values')}.shown >= 0")
 
 
@@ -119,6 +120,7 @@ def opened(lasting_page, address):
     page.goto(f"{address}?{MINE.to_query()}")
     done(page, "SweepSpectrum")
     until(page, f"{line('sources')}.state === 'done'")
+    page.locator("#singular-values").scroll_into_view_if_needed()
     until(page, f"{scrubber()}.key === {MINE.key()!r} && {chart('singular-values')}.shown >= 0")
     until(page, f"{frames('singular-values')} === 5 && {scrubber()}.decoded === 50")
     return page
