@@ -113,6 +113,10 @@ def measure(launches: int, moves: int) -> Iterator[dict[str, Any]]:
                 first, last = directions(page)
                 predicted.append(first)
                 exact.append(last)
+                page.context.close()
+                page = browser.new_context(viewport={"width": 1440, "height": 1400}).new_page()
+                page.set_default_timeout(120_000)
+                opened(page, address)  # as a lecture opens it, without edits before
                 scrubbed += scrub(page, SCRUBS)
                 page.context.close()
         browser.close()
