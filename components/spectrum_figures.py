@@ -15,6 +15,7 @@ from backend.jacobian.spectrum import CUTS, effective_rank, rank, stable_rank
 from components.figures import base, line, marker
 from components.pictures import MINUS
 
+INDICES = (1, 2, 5, 10, 20, 50)  # of the singular values that are drawn against noise
 BAND = (0.1, 0.9)  # quantiles over pictures
 T = "noise level t"
 MEASURES = {
@@ -50,6 +51,22 @@ def singular_values(sweep: Sweep, survey: Survey | None) -> go.Figure:
     top = max(float(one.s[0]) for one in sweep.spectra)
     bottom = max(min(float(one.s[-1]) for one in sweep.spectra), 1e-4 * top)
     return figure.update_yaxes(range=[math.log10(bottom) - 0.1, math.log10(top) + 0.1])
+
+
+def over_noise(sweep: Sweep) -> go.Figure:
+    """Some singular values s_i against t, and, where the legend is asked for them, alpha_t s_i, which no change of schedule
+    alters."""
+    figure = base(T, "singular value", yaxis_type="log")
+    t = [one.t for one in sweep.spectra]
+    for i in (i for i in INDICES if i <= min(len(one.s) for one in sweep.spectra)):
+        s = [float(one.s[i - 1]) for one in sweep.spectra]
+        line(figure, t, s, f"s{i}")
+        figure.add_scatter(
+            x=t, y=[one.alpha * value for one, value in zip(sweep.spectra, s, strict=True)], name="α_t s", legendgroup="alpha",
+            mode="lines", visible="legendonly", showlegend=i == 1,
+            line={"dash": "dot", "width": 1.25, "color": figure.data[-1].line.color},
+        )  # fmt: skip
+    return _marked(figure, sweep)
 
 
 def ranks(sweep: Sweep, survey: Survey | None) -> go.Figure:

@@ -46,6 +46,7 @@ CHARTS = {  # name on the page -> what it is called
     "angles": "Principal angles between subspaces",
     "linear-chart": "Linearity along three directions",
     "asymmetry": "Asymmetry of the Jacobian against noise",
+    "over-noise": "Singular values against noise",
 }
 LINEARITY = [("strict residual", "residual"), ("norm ratio", "norm_ratio"), ("cosine", "cosine")]
 
@@ -61,7 +62,7 @@ def build(bar: Bar) -> Sequence[Action]:
 def _build(bar: Bar) -> Sequence[Action]:
     """The part that looks at one picture; returns its actions."""
     sweep, strip = find(FIRST), find(VECTOR)
-    drawn = _figures(sweep, FIRST) if sweep else [None] * 6
+    drawn = _figures(sweep, FIRST) if sweep else [None] * len(CHARTS)
     shown, vector, t, asked = gr.State(FIRST), gr.State(VECTOR.index), gr.State(VECTOR.t), gr.State(0)
     gr.Markdown("### Spectrum: the Jacobian of the posterior mean, noise level by noise level")
     scrubber = Scrubber(_scenes(sweep, FIRST) if sweep else None, group=GROUP, elem_id="spectrum-t")
@@ -69,7 +70,7 @@ def _build(bar: Bar) -> Sequence[Action]:
         Chart(figure, group=GROUP, elem_id=name, label=words, render=False)
         for figure, (name, words) in zip(drawn, CHARTS.items(), strict=True)
     ]
-    values, ranks, truth, angles, linear, skew = charts
+    values, ranks, truth, angles, linear, skew, over_noise = charts
     outputs = [scrubber, *charts]
     with gr.Row(elem_classes="charts"):
         for chart in (values, ranks, truth):
@@ -105,6 +106,7 @@ def _build(bar: Bar) -> Sequence[Action]:
             fields = {"model": bar.model, "image": bar.image, "t": t, "index": vector}
             sliding = Action(SlideAlong, fields, _slides, [film], name="slide_along")
             send = gr.Button("Send this vector to the edit tab", size="sm", elem_id="send")
+            over_noise.render()
     with gr.Row(elem_classes="charts"):
         angles.render()
         with gr.Column(min_width=280):
@@ -119,7 +121,7 @@ def _build(bar: Bar) -> Sequence[Action]:
 
     def known(http: gr.Request, model: str, image: str, shown: SweepSpectrum) -> list[Any]:
         """What already runs or shows this picture, as after a link, goes on."""
-        as_it_is = [None] * 7 + [gr.skip()]
+        as_it_is = [None] * (1 + len(CHARTS)) + [gr.skip()]
         if (model, image) == (shown.model, shown.image) or sweeping.is_running(
             http, model=model, image=image
         ):
@@ -166,6 +168,7 @@ def _figures(sweep: Sweep, request: SweepSpectrum, measure: str = "residual") ->
         figures.angles(sweep),
         figures.linearity(sweep, measure),
         figures.asymmetry(sweep, survey),
+        figures.over_noise(sweep),
     ]
 
 
@@ -207,7 +210,7 @@ def _many(values: dict[str, Any]) -> dict[str, Any]:
 
 def _redrawn(request: SweepSpectrum, measure: str) -> list[Any]:
     sweep = find(request)
-    return _figures(sweep, request, measure) if sweep else [None] * 6
+    return _figures(sweep, request, measure) if sweep else [None] * len(CHARTS)
 
 
 def _known(model: str, image: str) -> list[Any]:
@@ -215,10 +218,10 @@ def _known(model: str, image: str) -> list[Any]:
     try:
         request = SweepSpectrum.parse(_possible({"model": model, "image": image, "k": FIRST.k}))
     except BadInput:
-        return [None] * 7 + [gr.skip()]
+        return [None] * (1 + len(CHARTS)) + [gr.skip()]
     sweep: Sweep | None = find(request)
     if sweep is None:
-        return [Scenes(), *[base("", "")] * 6, request]
+        return [Scenes(), *[base("", "")] * len(CHARTS), request]
     return _sweep(sweep, request)
 
 

@@ -19,6 +19,7 @@ GROUP = (
     "angles",
     "linear-chart",
     "asymmetry",
+    "over-noise",
 )  # charts that follow the slider
 MINE = SweepSpectrum("gaussian", "gallery:0", times=5, k=20)
 SLIDES = "(document.querySelector('#singular-film .film')?.__state ?? {rows: []})"

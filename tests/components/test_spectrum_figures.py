@@ -211,6 +211,22 @@ def test_a_residual_without_bound_does_not_flatten_the_others():
     assert figure.layout.yaxis.range[1] == pytest.approx(4.2)
 
 
+def test_singular_values_are_drawn_against_noise_raw_and_free_of_the_schedule():
+    known = torch.tensor([4.0, 2.0, 1.0, 1.0, 0.5])
+    spectra = [spectrum(0.2, known, 8, alpha=0.9), spectrum(0.7, known / 2, 8, alpha=0.5)]
+    figure = figures.over_noise(Sweep(torch.zeros(1, 4, 4), tuple(spectra)))
+    traces = {trace.name: trace for trace in figure.data if trace.name != "α_t s"}
+    assert {name: list(trace.y) for name, trace in traces.items()} == {
+        "s1": [4, 2],
+        "s2": [2, 1],
+        "s5": [0.5, 0.25],
+    }
+    free = [trace for trace in figure.data if trace.name == "α_t s"]
+    assert [list(trace.y) for trace in free] == [[3.6, 1.0], [1.8, 0.5], [0.45, 0.125]]
+    assert [trace.showlegend for trace in free] == [True, False, False]
+    assert len(figure.frames) == 2
+
+
 # ---- words
 
 

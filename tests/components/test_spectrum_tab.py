@@ -89,12 +89,12 @@ def test_a_strip_is_called_after_its_vector_and_noise_level():
 
 def test_a_sweep_shows_its_scenes_its_six_charts_and_its_request(sweep):
     scenes, *charts, request = spectrum_tab._sweep(sweep, SWEEP)
-    assert isinstance(scenes, Scenes) and request == SWEEP and len(charts) == 6
+    assert isinstance(scenes, Scenes) and request == SWEEP and len(charts) == len(spectrum_tab.CHARTS)
     assert [len(chart.frames) for chart in charts] == [3, 3, 0, 3, 3, 3], "no truth is known of digits"
     labels = [chart.layout.yaxis.title.text for chart in spectrum_tab._redrawn(SWEEP, "cosine")]
     assert labels[4] == "cosine of D(x + λv) and D(x) + λJv"
     assert labels[4] != charts[4].layout.yaxis.title.text
-    assert spectrum_tab._redrawn(UNSEEN, "cosine") == [None] * 6
+    assert spectrum_tab._redrawn(UNSEEN, "cosine") == [None] * len(spectrum_tab.CHARTS)
 
 
 def test_a_survey_that_is_at_hand_is_drawn_around_the_picture(sweep, monkeypatch):
@@ -121,7 +121,7 @@ def test_a_picture_that_is_at_hand_is_shown_at_once():
 
 def test_a_picture_that_is_not_at_hand_empties_the_tab():
     scenes, *charts, shown = spectrum_tab._known("gaussian", "gallery:23")
-    assert scenes == Scenes() and len(charts) == 6
+    assert scenes == Scenes() and len(charts) == len(spectrum_tab.CHARTS)
     assert not any(chart.data or chart.frames for chart in charts)
     assert shown == SweepSpectrum("gaussian", "gallery:23")
 
@@ -129,7 +129,7 @@ def test_a_picture_that_is_not_at_hand_empties_the_tab():
 def test_what_can_be_no_picture_leaves_the_tab_as_it_is():
     for model, image in [("nobody", "gallery:1"), ("gaussian", "a\nb")]:
         *values, shown = spectrum_tab._known(model, image)
-        assert values == [None] * 7 and shown == gr.skip()
+        assert values == [None] * (1 + len(spectrum_tab.CHARTS)) and shown == gr.skip()
 
 
 def test_no_more_singular_values_are_asked_for_than_there_are():
