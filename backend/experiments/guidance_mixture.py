@@ -18,6 +18,7 @@ from torch import Tensor
 
 from backend.experiments.guidance_sampling import (
     CLEANEST,
+    check_sampler,
     check_weight,
     guided_by,
     idle_weight,
@@ -34,6 +35,7 @@ from backend.request import Progress, Request, option, require
 from backend.schedule import VESchedule, noise_level
 
 NOISIEST = 80.0  # noise level in the plane
+ENDS = (CLEANEST, NOISIEST)
 PORTRAIT = (8.0, 4.0, 2.0, 1.0, 0.5, 0.25, 0.125, 0.0625)  # noise levels
 SIDE = 21  # points along a side of the portrait
 STILL = 1e-3  # of a mode's deviation: a sample that moved less did not move
@@ -144,14 +146,15 @@ class GuideMixture(Request):
         require(0.01 <= self.variance <= 1, "The variance of a mode must be between 0.01 and 1.")
         count = self.classes().count
         require(0 <= self.label < count, f"There is no such class; the classes are 0 to {count - 1}.")
-        check_weight(self, NOISIEST)
+        check_weight(self, ENDS)
+        check_sampler(self)
         require(20 <= self.samples <= 2000, "Ask for 20 to 2,000 samples; shares of fewer say nothing.")
 
     def seconds(self) -> float:
         return 15.0
 
     def run(self, model: None) -> Iterator[Any]:
-        classes, (schedule, times) = self.classes(), times_of(NOISIEST, self.steps)
+        classes, (schedule, times) = self.classes(), times_of(ENDS, self.steps)
         denoiser, weight = classes.given(schedule, self.label), self.weights()
         seeds = range(self.seed, self.seed + self.samples)
         done, total, walks = 0, 2 * (self.steps + 1), []
@@ -170,7 +173,7 @@ class GuideMixture(Request):
             portrait=_portrait(denoiser, schedule, classes, self.variance),
             levels=levels,
             weight=weight(levels),
-            area=weight.area(CLEANEST, NOISIEST),
+            area=weight.area(*ENDS),
             means=classes.modes.means,
             masses=classes.modes.weights,
             owner=classes.owner,
@@ -189,7 +192,7 @@ class GuideMixture(Request):
         """gamma over the noise level. Raises BadInput."""
         if self.weight == "switch":
             return weights.switch(self.gamma, self.variance, self.classes().unconditional.variance)
-        return weight_of(self, NOISIEST)
+        return weight_of(self, ENDS)
 
     def _paths(self, classes: Classes, denoiser: MixtureDenoiser, x: Tensor, times: Tensor) -> Paths:
         own = classes.own(self.label)
@@ -226,7 +229,7 @@ class GuideMixture(Request):
         return f"The steps are too long for this weight, so that samples overshoot. It takes {least} steps."
 
     def _idle(self, weight: NoiseWeight, levels: Tensor, guided: Tensor, plain: Tensor) -> str:
-        found = idle_weight(self, weight, levels)
+        found = idle_weight(self, weight(levels))
         moved = (guided - plain)[:, -1].abs().max()
         if not found and moved < STILL * self.variance**0.5:
             found.append(

@@ -11,7 +11,6 @@ longer strides at its end, where Neg-CPC guidance needs short ones (`unstable`).
 that by chance alone, and from the closed forms by the steps and by covariances that do not commute.
 """
 
-import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
@@ -22,6 +21,7 @@ from torch import Tensor
 
 from backend.denoiser.base import Denoiser, given
 from backend.denoiser.combine import Guided
+from backend.experiments.guidance_sampling import as_wide, check_weight, times_of, unused, walk, weight_of
 from backend.guidance import class_statistics, readouts, theory, weights
 from backend.guidance.class_statistics import LABELS, ClassStatistics
 from backend.guidance.readouts import Components, Curves, ModeTable, Projections, Sampled, Trajectories
@@ -29,9 +29,6 @@ from backend.guidance.terms import NAMES, PairDenoiser, term
 from backend.guidance.theory import Mode
 from backend.guidance.weights import NoiseWeight
 from backend.request import Progress, Request, option, require
-from backend.sampling import ancestral, ddim, heun, last
-from backend.sampling.noise import noise
-from backend.schedule import VESchedule
 
 STEP = {"ode": "heun", "ddim": "ddim", "sde": "ancestral"}
 # Far above the deviations of the data, at most 2, 18 and 4.5.
@@ -39,10 +36,8 @@ NOISIEST = {"digits": 40.0, "avatars": 400.0, "sliders": 80.0}
 SPAN = 4000.0  # the noisiest level over the grid's last one above 0
 DIMENSIONS = {"digits": 64, "avatars": class_statistics.COMPONENTS, "sliders": 2}
 PARTS = ("mean shift", "Pos-CPC", "Neg-CPC")  # in the order of NAMES
-NAMED = {"switch": "a switch", "curve": "a drawn curve"}
 MOST = 40_000  # samples times steps
 CONDITION = {"cfg": {"label": torch.tensor(0)}, "classifier": {}}
-WINDOWED = ("interval", "triangle", "early", "late", "linear")
 
 
 @dataclass(frozen=True)
@@ -111,15 +106,10 @@ class GuideGaussian(Request):
         if self.data in LABELS:
             known = ", ".join(LABELS[self.data])
             require(self.label in LABELS[self.data], f"There is no such class; the classes are {known}.")
-        weights.checked(self.gamma)
-        weights.interval(0.0, self.low, self.high)
-        require(len(self.curve) % 2 == 0, "Every point of the curve needs a noise level and a gamma.")
+        check_weight(self, _ends(self.data))
         if self.weight == "switch":
             most = DIMENSIONS[self.data]
-            require(self.gamma > 0, "The switch needs a gamma above 0.")
             require(1 <= self.mode <= most, f"The mode must be one of 1 to {most}.")
-        else:
-            self.weights(None)
         require(2 <= self.steps <= 400, "Ask for 2 to 400 steps.")
         require(2 <= self.samples <= 1000, "Ask for 2 to 1,000 samples.")
         require(self.samples * self.steps <= MOST, f"Samples times steps must be at most {MOST:,}.")
@@ -140,7 +130,7 @@ class GuideGaussian(Request):
         run = (self.solver, self.steps, self.samples, self.seed)
         plain = _plain(stats, self.method, self.data, *run)
         yield Progress(1, 2, "stages")
-        schedule, times = _times(self.data, self.steps)
+        schedule, times = times_of(_ends(self.data), self.steps)
         names = [name for name in NAMES if getattr(self, name)]
         base = PairDenoiser(stats.pair, schedule)
         denoiser = Guided(base, [term(stats.pair, schedule, names)], [weight])
@@ -171,24 +161,13 @@ class GuideGaussian(Request):
             return class_statistics.of_sliders(self.ratio, self.distance, self.angle)
         return class_statistics.of_class(self.data, self.label, self.pictures)
 
-    def weights(self, stats: ClassStatistics | None) -> NoiseWeight:
+    def weights(self, stats: ClassStatistics) -> NoiseWeight:
         """gamma over the noise level; only the switch looks at the statistics. Raises BadInput."""
-        window, ends = (self.gamma, self.low, self.high), _ends(self.data)
-        if self.weight == "constant":
-            weight = weights.constant(self.gamma)
-        elif self.weight == "linear":
-            weight = weights.linear(*window, self.end)
-        elif self.weight == "curve":
-            weight = weights.curve(tuple(zip(self.curve[::2], self.curve[1::2], strict=True)))
-        elif self.weight == "switch":
-            variance_u, _ = readouts.modes_of(stats)
-            mode = (stats.pair.conditional.variances[self.mode - 1], variance_u[self.mode - 1])
-            weight = weights.switch(self.gamma, *map(float, mode))
-        else:
-            weight = getattr(weights, self.weight)(*window)
-        if not self.equal_area or self.gamma == 0:
-            return weight
-        return weight.at_equal_area(weights.constant(self.gamma).area(*ends), *ends)
+        if self.weight != "switch":
+            return weight_of(self, _ends(self.data))
+        variance_u, _ = readouts.modes_of(stats)
+        mode = (stats.pair.conditional.variances[self.mode - 1], variance_u[self.mode - 1])
+        return as_wide(self, weights.switch(self.gamma, *map(float, mode)), _ends(self.data))
 
     def _closed_forms(self, stats: ClassStatistics, weight: NoiseWeight) -> tuple[Mode, Mode, Mode]:
         """ODE, SDE and tilted, of every mode of the class."""
@@ -250,12 +229,7 @@ class GuideGaussian(Request):
             for name, norm, used in zip(PARTS, curves.norms[:3], on, strict=True):
                 if used and norm.max() <= 1e-9:
                     found.append(f"The {name} vanishes for these two Gaussians.")
-        if self.weight == "curve" and self.gamma != type(self).gamma and not self.equal_area:
-            found.append("gamma changes nothing, because the drawn curve is the weight.")
-        if self.weight not in WINDOWED and (self.low, self.high) != (type(self).low, type(self).high):
-            found.append(
-                f"The window changes nothing, because the weight is {NAMED.get(self.weight, self.weight)}."
-            )
+        found += unused(self)
         if stats.n == 0 and self.pictures:
             found.append("The number of pictures changes nothing, because these Gaussians are given.")
         return " ".join(found)
@@ -266,32 +240,16 @@ def _ends(data: str) -> tuple[float, float]:
     return NOISIEST[data] / SPAN, NOISIEST[data]
 
 
-def _times(data: str, steps: int) -> tuple[VESchedule, Tensor]:
-    """The schedule, and steps + 1 times: noise levels evenly spaced on a log scale, and 0."""
-    low, high = _ends(data)
-    schedule = VESchedule(low, high)
-    levels = torch.logspace(math.log10(high), math.log10(low), steps, dtype=torch.float64)
-    times = schedule.time(-2 * levels.log())
-    times[0] = 1.0
-    return schedule, torch.cat([times, torch.zeros(1, dtype=torch.float64)])
-
-
 @lru_cache(4)
 def _plain(stats: ClassStatistics, method: str, data: str, *run: Any) -> Sampled:
     """gamma = 0, which no change of guidance alters."""
-    schedule, times = _times(data, run[1])
+    schedule, times = times_of(_ends(data), run[1])
     return _sample(given(PairDenoiser(stats.pair, schedule), **CONDITION[method]), data, times, *run)
 
 
 def _sample(
     denoiser: Denoiser, data: str, times: Tensor, solver: str, steps: int, samples: int, seed: int
 ) -> Sampled:
-    seeds, deviation = range(seed, seed + samples), NOISIEST[data]
-    x = deviation * noise(seeds, denoiser.shape, dtype=torch.float64)
-    if solver == "sde":
-        states = [x, *(x for x, _ in ancestral.solve(denoiser, x, times, seeds))]
-    else:
-        solve, states = {"ode": heun, "ddim": ddim}[solver].solve, [x]
-        for step in times.unfold(0, 2, 1):  # one state a step, whatever its evaluations
-            states.append(last(solve(denoiser, states[-1], step)))
+    deviation = NOISIEST[data]
+    states = list(walk(denoiser, times, solver, range(seed, seed + samples), deviation))
     return Sampled(torch.stack(states), theory.moments(denoiser, times, STEP[solver], deviation))

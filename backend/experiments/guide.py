@@ -25,8 +25,9 @@ from torch import Tensor
 
 from backend.denoiser.base import given
 from backend.denoiser.combine import Guided
+from backend.experiments.guidance_sampling import check_weight, unused, weight_of
 from backend.experiments.guide_quality import NO_READER, Quality, quality, seen
-from backend.guidance import class_statistics, weights
+from backend.guidance import class_statistics
 from backend.guidance.class_statistics import LABELS, ClassStatistics
 from backend.guidance.split import Split
 from backend.guidance.weights import NoiseWeight
@@ -38,11 +39,11 @@ from backend.sampling.noise import noise
 from backend.schedule import Schedule, noise_level
 
 NOISIEST, CLEANEST = 100.0, 0.02  # noise levels of the grid, after its start and before its end
+ENDS = (CLEANEST, NOISIEST)
 MOST = 4000  # samples times steps
 PICTURES = 20  # early results of a run, at most
 KEPT, BYTES = 16, 16 * 2**20  # samples of which every state is kept, and what these may take
 CUT = 1e4  # of what is shown: strong guidance has no bound, float16 ends at 65,504
-WINDOWED = ("interval", "triangle", "early", "late", "linear")
 
 
 @dataclass(frozen=True)
@@ -147,10 +148,7 @@ class GuideNetwork(Request):
     def check(self) -> None:
         known = ", ".join(LABELS[self.model])
         require(self.label in LABELS[self.model], f"There is no such class; the classes are {known}.")
-        weights.checked(self.gamma)
-        weights.interval(0.0, self.low, self.high)
-        require(len(self.curve) % 2 == 0, "Every point of the curve needs a noise level and a gamma.")
-        self.weights()
+        check_weight(self, ENDS)
         require(3 <= self.steps <= 200, "Ask for 3 to 200 steps.")
         require(2 <= self.samples <= 200, "Ask for 2 to 200 samples.")
         require(self.samples * self.steps <= MOST, f"Samples times steps must be at most {MOST:,}.")
@@ -169,7 +167,7 @@ class GuideNetwork(Request):
         yield Progress(0, self.steps, "network evaluations")
         stats = class_statistics.of_class(self.model, self.label)
         times = grid(model.denoiser.schedule, self.steps)
-        weight, on = self.weights(), self._on()
+        weight, on = weight_of(self, ENDS), self._on()
         levels = noise_level(model.denoiser.schedule, times[:-1])
         guided = None
         if self == self.plain() or (any(on) and weight(levels).any()):
@@ -183,29 +181,13 @@ class GuideNetwork(Request):
         yield NetworkGuidance(
             guided=guided or plain,
             plain=plain,
-            area=weight.area(CLEANEST, NOISIEST),
+            area=weight.area(*ENDS),
             pictures=stats.n,
             d=stats.pair.d,
             chance=float(spread / difference),
             note=" ".join(filter(None, (stats.note, "" if model.reader() else NO_READER))),
             idle=self._idle(weight(levels)),
         )
-
-    def weights(self) -> NoiseWeight:
-        """gamma over the noise level. Raises BadInput."""
-        window = (self.gamma, self.low, self.high)
-        if self.weight == "constant":
-            weight = weights.constant(self.gamma)
-        elif self.weight == "linear":
-            weight = weights.linear(*window, self.end)
-        elif self.weight == "curve":
-            weight = weights.curve(tuple(zip(self.curve[::2], self.curve[1::2], strict=True)))
-        else:
-            weight = getattr(weights, self.weight)(*window)
-        if not self.equal_area or self.gamma == 0:
-            return weight
-        ends = (CLEANEST, NOISIEST)
-        return weight.at_equal_area(weights.constant(self.gamma).area(*ends), *ends)
 
     def _on(self) -> tuple[bool, bool, bool, bool]:
         """Which of the mean shift, Pos-CPC, Neg-CPC and the residual are added."""
@@ -272,12 +254,7 @@ class GuideNetwork(Request):
             found.append("The residual changes nothing, because the linear direction has none.")
         if self.mode == "projected" and all(on):
             found.append("With all parts the projection changes nothing: their sum is the whole difference.")
-        if self.weight == "curve" and self.gamma != type(self).gamma and not self.equal_area:
-            found.append("gamma changes nothing, because the drawn curve is the weight.")
-        if self.weight not in WINDOWED and (self.low, self.high) != (type(self).low, type(self).high):
-            named = "a drawn curve" if self.weight == "curve" else self.weight
-            found.append(f"The window changes nothing, because the weight is {named}.")
-        return " ".join(found)
+        return " ".join(found + unused(self))
 
 
 def grid(schedule: Schedule, steps: int) -> Tensor:
