@@ -24,7 +24,7 @@ from backend.inference.catalogue import Card, card
 from backend.inference.load import Model
 from backend.inference.pictures import Invert, Inverted
 from backend.jacobian.linearity import linearity
-from backend.jacobian.spectrum import dense_steps, total, total_steps
+from backend.jacobian.spectrum import Total, dense_steps, total, total_steps
 from backend.jacobian.svd import svd_steps
 from backend.request import Progress, Request, option, require
 
@@ -43,18 +43,14 @@ class Decomposition:
     """J at x_t, as far as it is known.
 
     s: all d singular values of a small Jacobian, else the k leading ones. U, V (k, *shape): the k leading singular vectors.
-    value (*shape): the posterior mean. energy, asymmetric: |J|_F^2 and |J - J^T|_F^2 with standard errors, 0 where exact.
-    products: Jacobian products spent.
+    value (*shape): the posterior mean. total: |J|_F^2 and |J - J^T|_F^2. products: Jacobian products spent.
     """
 
     s: Tensor
     U: Tensor
     V: Tensor
     value: Tensor
-    energy: float
-    energy_error: float
-    asymmetric: float
-    asymmetric_error: float
+    total: Total
     products: int
 
 
@@ -125,7 +121,7 @@ class Decompose(Request):
         leading = yield from svd_steps(jacobian, self.k, tol=TOL)
         rest = yield from total_steps(jacobian, leading, PROBES)
         cpu = (x.cpu() for x in (leading.S, leading.U, leading.V, jacobian.value))
-        yield Decomposition(*cpu, **vars(rest), products=jacobian.cost.products)
+        yield Decomposition(*cpu, rest, jacobian.cost.products)
 
     def _whole(self, model: Model, inverted: Inverted) -> Iterator[Any]:
         denoiser, x_t = labelled(model, inverted), inverted.x_t.to(model.device)[None]
@@ -134,7 +130,7 @@ class Decompose(Request):
         sign = torch.where(u.pow(3).sum(0) < 0, -1.0, 1.0)[:, None]  # as in `svd`
         u, v = ((sign * rows)[: self.k].float().reshape(-1, *x_t.shape[1:]) for rows in (u.T, v))
         value = posterior_mean(denoiser, x_t, self.t)[0].cpu()
-        return Decomposition(s.float(), u, v, value, **vars(total(jacobian.cpu())), products=len(s))
+        return Decomposition(s.float(), u, v, value, total(jacobian.cpu()), len(s))
 
 
 @dataclass(frozen=True)
@@ -154,7 +150,6 @@ class MeasureSpectrum(Decompose):
         measures = yield from self._linearity(model, inverted, j)
         time = torch.tensor(self.t, dtype=torch.float64)
         alpha, _ = model.denoiser.schedule(time)
-        asymmetry = (j.asymmetric / max(j.energy, 1e-30)) ** 0.5
         found, angles = compared(model, self.image, inverted.x_0, j.U, j.V)
         yield Spectrum(
             t=self.t,
@@ -162,10 +157,10 @@ class MeasureSpectrum(Decompose):
             alpha=float(alpha),
             d=dimension(model.card),
             s=j.s,
-            energy=j.energy,
-            energy_error=j.energy_error,
-            asymmetry=asymmetry,
-            asymmetry_error=asymmetry * j.asymmetric_error / max(2 * j.asymmetric, 1e-30),
+            energy=j.total.energy,
+            energy_error=j.total.energy_error,
+            asymmetry=j.total.asymmetry,
+            asymmetry_error=j.total.asymmetry_error,
             x_t=inverted.x_t.half(),
             x_0_hat=j.value.half(),
             u=j.U[:KEPT].half(),

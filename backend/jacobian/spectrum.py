@@ -42,6 +42,11 @@ class Total:
         """|J - J^T|_F / |J|_F."""
         return (self.asymmetric / max(self.energy, 1e-30)) ** 0.5
 
+    @property
+    def asymmetry_error(self) -> float:
+        """Its standard error, to first order in that of |J - J^T|^2; the energy is known far better."""
+        return self.asymmetry * self.asymmetric_error / max(2 * self.asymmetric, 1e-30)
+
 
 def dense_steps(f: Callable[[Tensor], Tensor], x: Tensor) -> Iterator[Progress]:
     """The whole Jacobians of a batch, (B, |out|, |in|), which `yield from` hands over: one backward pass for each output.

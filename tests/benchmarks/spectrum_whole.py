@@ -51,14 +51,14 @@ def whole(chosen: argparse.Namespace) -> Rows:
 
     yield titled(f"seconds for all {len(rows)} rows", point(seconds))
     yield titled("energy, exact", point(energy))
-    estimate = about(app.energy, app.energy_error)
+    estimate = about(app.total.energy, app.total.energy_error)
     yield titled(f"energy, {len(app.s)} leading values and {PROBES} probes", estimate)
-    yield titled("its error in standard errors", point((app.energy - energy) / app.energy_error))
+    yield titled("its error in standard errors", point((app.total.energy - energy) / app.total.energy_error))
     asymmetry = (asymmetric / energy) ** 0.5
     yield titled("asymmetry, exact", point(asymmetry))
-    about_asymmetric = about(app.asymmetric, app.asymmetric_error)
+    about_asymmetric = about(app.total.asymmetric, app.total.asymmetric_error)
     ends = (about_asymmetric.value, about_asymmetric.low, about_asymmetric.high)
-    estimate = Estimate(*((max(end, 0.0) / app.energy) ** 0.5 for end in ends), PROBES)
+    estimate = Estimate(*((max(end, 0.0) / app.total.energy) ** 0.5 for end in ends), PROBES)
     yield titled(f"asymmetry, {PROBES} probes", estimate)
 
     begun = time.perf_counter()
@@ -71,7 +71,7 @@ def whole(chosen: argparse.Namespace) -> Rows:
     for cut in CUTS:
         share = f"{100 * cut:.4g} % of the energy"
         yield titled(f"rank ratio, {share}, {by}", point(int(rank(s, energy, cut)) / len(s)))
-        known = int(rank(app.s, app.energy, cut))
+        known = int(rank(app.s, app.total.energy, cut))
         above = f"above, as {len(app.s)} values do not reach it" if known > len(app.s) else "by the app"
         yield titled(f"rank ratio, {share}, {above}", point(min(known, len(app.s)) / len(s)))
     yield titled(f"effective rank, {by}", point(float(effective_rank(s))))

@@ -35,7 +35,7 @@ def test_a_spectrum_of_the_faces():
     assert torch.allclose(j.s, shipped.s[:3], rtol=2e-2)
     cosines = (j.V.flatten(1) * shipped.v[:3].float().flatten(1)).sum(1)
     assert float(cosines[0]) > 0.98
-    assert abs(j.energy - shipped.energy) < 5 * (j.energy_error + shipped.energy_error)
+    assert abs(j.total.energy - shipped.energy) < 5 * (j.total.energy_error + shipped.energy_error)
 
 
 def test_the_pictures_along_a_singular_vector():

@@ -50,7 +50,7 @@ def test_the_total_of_a_dense_matrix_is_exact():
     found = total(a)
     assert found.energy == pytest.approx(float((a**2).sum()))
     assert found.asymmetry == pytest.approx(float((a - a.T).norm() / a.norm()))
-    assert found.energy_error == found.asymmetric_error == 0
+    assert found.energy_error == found.asymmetric_error == found.asymmetry_error == 0
     assert total(a + a.T).asymmetry == pytest.approx(0, abs=1e-12)
 
 
@@ -67,6 +67,9 @@ def test_probes_estimate_what_the_leading_values_leave():
         wanted = getattr(truth, name)
         assert abs(values.mean() - wanted) < 4 * values.std() / len(values) ** 0.5
         assert errors.square().mean().sqrt() == pytest.approx(float(values.std()), rel=0.15)
+    errors = torch.tensor([e.asymmetry_error for e in estimates])
+    spread = torch.tensor([e.asymmetry for e in estimates]).std()
+    assert errors.square().mean().sqrt() == pytest.approx(float(spread), rel=0.2)
     spread = torch.tensor([e.energy for e in estimates]).std()
     assert (
         spread < 0.02 * truth.energy
