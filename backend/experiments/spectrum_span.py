@@ -7,7 +7,7 @@ from functools import cache
 import torch
 from torch import Tensor
 
-from backend.data import avatars
+from backend.data import avatars, digits, small_faces
 from backend.inference.catalogue import card
 from backend.inference.load import Model
 from backend.inference.pictures import HELD_OUT, held_out
@@ -40,7 +40,8 @@ def components(name: str) -> Tensor:
     from sklearn.decomposition import PCA
 
     found = card(name)
-    n = {"digits": 300, "small_faces": 32}.get(found.data, PICTURES)  # as many as there are
+    few = {"digits": digits.SPLITS["test"], "small_faces": small_faces.SPLITS["test"]}.get(found.data)
+    n = few.stop - few.start if few else PICTURES  # as many as there are
     pictures, _ = held_out(found, range(n))
     pca = PCA(min(COMPONENTS, n - 1, math.prod(found.shape)), random_state=0).fit(pictures.flatten(1).numpy())
     return torch.from_numpy(pca.components_)
