@@ -1,4 +1,4 @@
-"""The guidance tab as a person uses it: parts off and on, another class, a link, what changes nothing."""
+"""The guidance tab's Gaussians as a person uses it: parts off and on, another class, a link, what changes nothing."""
 
 import pytest
 from gradio_client import Client

@@ -8,7 +8,7 @@ from backend.experiments.guidance_theory import GuideGaussian
 from backend.inference.cache import find
 from backend.inference.run import run
 from components import guidance_figures as figures
-from components import guidance_tab as tab
+from components import guidance_gaussian_panel as tab
 from components.pictures import sheet
 
 
