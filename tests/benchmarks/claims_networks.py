@@ -10,11 +10,10 @@ from backend.inference.load import load
 from backend.metrics.intervals import bootstrap
 from backend.request import BadInput
 from tests.benchmarks.claims_exact import DISTORTIONS, MECHANISMS, STAGES
-from tests.benchmarks.guidance_ablation import ARMS, ONCE, PLAIN, WINDOWS, Setting, kept, paired
+from tests.benchmarks.guidance_ablation import ARMS, NOTHING, ONCE, WINDOWS, Setting, kept, paired
 from tests.benchmarks.guidance_claims import Claim, Evidence
 
 NETWORKS = ("digits", "avatars")
-NOTHING = Setting(PLAIN, 0.0, "everywhere")
 TITLES = {"digits": "network of digits", "avatars": "network of drawn faces"}
 CHECKPOINTS = Path("checkpoints/guidance")
 

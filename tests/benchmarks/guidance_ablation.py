@@ -85,6 +85,9 @@ class Setting(NamedTuple):
     window: str
 
 
+NOTHING = Setting(PLAIN, 0.0, "everywhere")
+
+
 def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m tests.benchmarks.guidance_ablation", description=__doc__)
     parser.add_argument("--samples", type=int, default=100, help="of a class and seed")
@@ -122,7 +125,7 @@ def blocks_of(data: tuple[str, ...], classes: int, seeds: int) -> Iterator[Block
 def settings_of(data: str) -> Iterator[Setting]:
     """All of a block."""
     linear = "linear model" in data
-    yield Setting(PLAIN, 0.0, "everywhere")
+    yield NOTHING
     for gamma in GAMMAS:
         for arm in LINEAR if linear else ARMS:
             yield from (Setting(arm, gamma, window) for window in WINDOWS)
