@@ -18,6 +18,7 @@ from backend.experiments import (  # noqa: F401  what a link can name
     guidance_mixture,
     guidance_theory,
     guide,
+    guide_jacobian,
     guide_linearity,
     spectrum_bias,
     spectrum_dimension,
