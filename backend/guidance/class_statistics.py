@@ -6,11 +6,14 @@ S_u - pi_c S_c has no negative eigenvalue, and no direction's variance in a clas
 A class of n pictures in d dimensions has a covariance of rank n - 1. Where n - 1 < d, it is drawn towards S_u,
 
     (1 - shrinkage) S_c + shrinkage S_u,        shrinkage = 1 - (n - 1) / d
+
+`python -m backend.guidance.class_statistics` makes the file of drawn faces, which only spares the seconds that drawing takes.
 """
 
 import math
 from dataclasses import dataclass
 from functools import lru_cache
+from pathlib import Path
 
 import torch
 from torch import Tensor
@@ -20,8 +23,12 @@ from backend.guidance.terms import Gaussian, Pair, gaussian
 from backend.request import require
 
 LABELS = {"digits": tuple("0123456789"), "avatars": avatars.EXPRESSIONS}
-PER_EXPRESSION = 200  # drawn faces
-COMPONENTS = 32  # principal components of all faces that are kept; they hold nine tenths of the variance
+PER_EXPRESSION = 1000  # drawn faces
+COMPONENTS = 32  # principal components of faces that are kept; they hold nine tenths of the variance
+FOR_COMPONENTS = 1200  # faces that these are from: an eigendecomposition of so many numbers takes a second
+FACES = (
+    Path(__file__).resolve().parents[2] / "assets" / "weights" / "avatars_statistics" / "faces.safetensors"
+)
 SEEDS = 20_000_000  # of the drawn faces: neither the gallery's nor training's
 
 
@@ -65,6 +72,13 @@ class ClassStatistics:
         return self.direction(coordinates) + self.rest.view(self.shape)
 
 
+def leading(samples: Tensor, k: int) -> Tensor:
+    """The k leading principal components of samples (n, D), n < D, as orthonormal rows (k, D)."""
+    centred = samples - samples.mean(0)
+    values, vectors = torch.linalg.eigh(centred @ centred.mT)  # n numbers instead of D
+    return (vectors[:, -k:].flip(1) / values[-k:].flip(0).sqrt()).mT @ centred
+
+
 def covariance(samples: Tensor) -> Tensor:
     """(d, d) of samples (n, d), divided by n."""
     centred = samples - samples.mean(0)
@@ -86,8 +100,8 @@ def shrunk(samples: Tensor, towards: Tensor) -> tuple[Gaussian, float]:
 
 
 def of_class(data: str, label: str, pictures: int = 0) -> ClassStatistics:
-    """Statistics of a class of digits (the training split, 64 numbers) or of avatars (200 drawn faces an expression, in the
-    leading 32 principal components of all). Cached.
+    """Statistics of a class of digits (the training split, 64 numbers) or of avatars (1,000 drawn faces an expression, in the
+    leading 32 principal components of the first 1,200 of them). Cached.
 
     Args:
         pictures: that the class's statistics are from, its first ones; 0 for all. Those of all data stay what they are.
@@ -119,19 +133,40 @@ def _all(data: str) -> tuple[Tensor, Tensor, Gaussian, tuple[int, ...], Tensor |
         flat = pictures.flatten(1).double()
         everything = gaussian(flat.mean(0), covariance(flat))
         return flat, labels, everything, tuple(pictures.shape[1:]), None, flat.new_zeros(flat.shape[1])
-    n = PER_EXPRESSION * len(avatars.EXPRESSIONS)
-    faces = avatars.sample(range(SEEDS, SEEDS + n), [i % len(avatars.EXPRESSIONS) for i in range(n)])
-    pictures = torch.cat([avatars.render(factors) for factors in faces.factors.split(50)])
-    flat = pictures.flatten(1).double()
-    mean = flat.mean(0)
-    centred = flat - mean
-    values, vectors = torch.linalg.eigh(centred @ centred.mT / n)  # n numbers instead of 12,288
-    values, vectors = values.flip(0)[:COMPONENTS], vectors.flip(1)[:, :COMPONENTS]
-    basis = (centred.mT @ vectors / (n * values).sqrt()).mT.contiguous()
-    coordinates = flat @ basis.mT
+    found = _shipped() if FACES.exists() else drawn_faces()
+    basis, mean, coordinates = (found[name].double() for name in ("basis", "mean", "coordinates"))
+    left, _, right = torch.linalg.svd(basis, full_matrices=False)
+    basis = left @ right  # orthonormal beyond float32
     everything = gaussian(coordinates.mean(0), covariance(coordinates))
     rest = mean - (basis @ mean) @ basis
-    return coordinates, faces.labels, everything, tuple(pictures.shape[1:]), basis, rest
+    return coordinates, found["labels"], everything, (3, 64, 64), basis, rest
+
+
+def drawn_faces() -> dict[str, Tensor]:
+    """What the statistics of drawn faces are from, float32: `coordinates` (N, 32) and `labels` (N,) of 1,000 of each expression,
+    the `basis` (32, 12288) and the `mean` picture (12288,). Takes seconds."""
+    n = PER_EXPRESSION * len(avatars.EXPRESSIONS)
+    faces = avatars.sample(range(SEEDS, SEEDS + n), [i % len(avatars.EXPRESSIONS) for i in range(n)])
+    chunks = faces.factors.split(50)
+    first = torch.cat([avatars.render(factors) for factors in chunks[: FOR_COMPONENTS // 50]])
+    basis = leading(first.flatten(1).double(), COMPONENTS)
+    total, coordinates = torch.zeros(basis.shape[1], dtype=basis.dtype), []
+    for factors in chunks:  # never all pictures at once: they would take half a gigabyte
+        flat = avatars.render(factors).flatten(1).double()
+        total += flat.sum(0)
+        coordinates.append(flat @ basis.mT)
+    coordinates = torch.cat(coordinates)
+    turn = torch.linalg.eigh(covariance(coordinates))[1].flip(
+        1
+    )  # within their span, to the axes of all faces
+    found = {"basis": turn.mT @ basis, "mean": total / n, "coordinates": coordinates @ turn}
+    return {name: value.float() for name, value in found.items()} | {"labels": faces.labels}
+
+
+def _shipped() -> dict[str, Tensor]:
+    from safetensors.torch import load_file
+
+    return load_file(FACES)
 
 
 @lru_cache(16)
@@ -152,3 +187,10 @@ def of_sliders(ratio: float, distance: float, angle: float) -> ClassStatistics:
     everything = torch.tensor([1.0, 0.25], dtype=torch.float64).diag()
     pair = Pair(gaussian(mean, (own + own.mT) / 2), gaussian(torch.zeros_like(mean), everything))
     return ClassStatistics(pair, 0, 0.0, math.inf, (2,), None, torch.zeros_like(mean))
+
+
+if __name__ == "__main__":
+    from safetensors.torch import save_file
+
+    FACES.parent.mkdir(parents=True, exist_ok=True)
+    save_file(drawn_faces(), FACES, {"command": "python -m backend.guidance.class_statistics"})
