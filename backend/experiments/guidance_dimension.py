@@ -90,7 +90,7 @@ class GuideHighDimension(Request):
         require(0.01 <= self.rate <= 2, "The rate a must be between 0.01 and 2.")
         require(0.1 <= self.power <= 4, "The power p must be between 0.1 and 4.")
         require(0.01 <= self.variance <= 1, "The variance of a class must be between 0.01 and 1.")
-        check_weight(self, _ends(max(self.dimensions)))
+        check_weight(self, ends_of(max(self.dimensions)))
         check_sampler(self)
         many = self.classes != "two" or self.weight != "switch"
         require(
@@ -109,7 +109,7 @@ class GuideHighDimension(Request):
         done, total = 0, 2 * (self.steps + 1) * len(self.dimensions)
         for d, (K, _) in zip(self.dimensions, self._numbers(), strict=True):
             classes, noisiest = mixtures.sphere(d, K, self.variance, self.seed), FAR * math.sqrt(d)
-            schedule, times = times_of(_ends(d), self.steps)
+            schedule, times = times_of(ends_of(d), self.steps)
             weight, labels = self.weights(d, K), torch.arange(self.samples) % K
             denoiser, row = classes.every(schedule), []
             for gamma in (weights.constant(0.0), weight):
@@ -148,7 +148,7 @@ class GuideHighDimension(Request):
         """gamma over the noise level; the switch is that of many classes. Raises BadInput."""
         if self.weight == "switch":
             return stages.restoring_switch(K, d, self.variance, self.gamma)
-        return weight_of(self, _ends(d))
+        return weight_of(self, ends_of(d))
 
     def _predicted(self, d: int, K: int, weight: NoiseWeight) -> tuple[float, float, float]:
         if self.classes == "two":
@@ -167,7 +167,7 @@ class GuideHighDimension(Request):
 
     def _idle(self) -> str:
         cls, d, K = type(self), self.dimensions[0], self._numbers()[0][0]
-        schedule, times = times_of(_ends(d), self.steps)
+        schedule, times = times_of(ends_of(d), self.steps)
         found = idle_weight(self, self.weights(d, K)(noise_level(schedule, times[:-1])))
         if self.classes != "exponential" and self.rate != cls.rate:
             found.append("The rate changes nothing, because the number of classes is not exponential.")
@@ -176,7 +176,7 @@ class GuideHighDimension(Request):
         return " ".join(found)
 
 
-def _ends(d: int) -> tuple[float, float]:
+def ends_of(d: int) -> tuple[float, float]:
     """The grid's last noise level above 0, and its first."""
     return CLEANEST, FAR * math.sqrt(d)
 

@@ -106,7 +106,7 @@ class GuideGaussian(Request):
         if self.data in LABELS:
             known = ", ".join(LABELS[self.data])
             require(self.label in LABELS[self.data], f"There is no such class; the classes are {known}.")
-        check_weight(self, _ends(self.data))
+        check_weight(self, ends_of(self.data))
         if self.weight == "switch":
             most = DIMENSIONS[self.data]
             require(1 <= self.mode <= most, f"The mode must be one of 1 to {most}.")
@@ -130,13 +130,13 @@ class GuideGaussian(Request):
         run = (self.solver, self.steps, self.samples, self.seed)
         plain = _plain(stats, self.method, self.data, *run)
         yield Progress(1, 2, "stages")
-        schedule, times = times_of(_ends(self.data), self.steps)
+        schedule, times = times_of(ends_of(self.data), self.steps)
         names = [name for name in NAMES if getattr(self, name)]
         base = PairDenoiser(stats.pair, schedule)
         denoiser = Guided(base, [term(stats.pair, schedule, names)], [weight])
         denoiser = given(denoiser, **CONDITION[self.method])
         guided = _sample(denoiser, self.data, times, *run)
-        curves = readouts.curves(stats, weight, schedule, times, guided.states, _ends(self.data))
+        curves = readouts.curves(stats, weight, schedule, times, guided.states, ends_of(self.data))
         yield GaussianGuidance(
             samples=readouts.shown(stats.picture(guided.states[-1])),
             plain=readouts.shown(stats.picture(plain.states[-1])),
@@ -151,7 +151,7 @@ class GuideGaussian(Request):
             bound=stats.bound,
             switch=weight.knots[0] if self.weight == "switch" else None,
             note=stats.note,
-            unstable=self._unstable(stats, curves),
+            unstable=self.unstable(stats, curves.steps, curves.steps_weight),
             idle=self._idle(curves, stats),
         )
 
@@ -164,10 +164,10 @@ class GuideGaussian(Request):
     def weights(self, stats: ClassStatistics) -> NoiseWeight:
         """gamma over the noise level; only the switch looks at the statistics. Raises BadInput."""
         if self.weight != "switch":
-            return weight_of(self, _ends(self.data))
+            return weight_of(self, ends_of(self.data))
         variance_u, _ = readouts.modes_of(stats)
         mode = (stats.pair.conditional.variances[self.mode - 1], variance_u[self.mode - 1])
-        return as_wide(self, weights.switch(self.gamma, *map(float, mode)), _ends(self.data))
+        return as_wide(self, weights.switch(self.gamma, *map(float, mode)), ends_of(self.data))
 
     def _closed_forms(self, stats: ClassStatistics, weight: NoiseWeight) -> tuple[Mode, Mode, Mode]:
         """ODE, SDE and tilted, of every mode of the class."""
@@ -195,11 +195,14 @@ class GuideGaussian(Request):
 
         return scheduled(False), scheduled(True), nothing
 
-    def _unstable(self, stats: ClassStatistics, curves: Curves) -> str:
-        """Whether steps overshoot along the directions that guidance suppresses, and how many steps would not."""
+    def unstable(self, stats: ClassStatistics, levels: Tensor, at_levels: Tensor) -> str:
+        """Whether steps overshoot along the directions that guidance suppresses, and how many steps would not.
+
+        levels, at_levels (n,): where each step begins, and the weight there.
+        """
         less = 1.0 if self.method == "classifier" else 0.0
         worst = 1.0
-        for level, weight in zip(curves.steps.tolist(), curves.steps_weight.tolist(), strict=True):
+        for level, weight in zip(levels.tolist(), at_levels.tolist(), strict=True):
             values, _ = stats.pair.cpc(level)
             pull = self.negative * (weight - less) * -values[0], -self.positive * (weight - less) * values[-1]
             worst = max(worst, 1 + float(max(pull)))
@@ -235,7 +238,7 @@ class GuideGaussian(Request):
         return " ".join(found)
 
 
-def _ends(data: str) -> tuple[float, float]:
+def ends_of(data: str) -> tuple[float, float]:
     """The grid's last noise level above 0, and its first."""
     return NOISIEST[data] / SPAN, NOISIEST[data]
 
@@ -243,7 +246,7 @@ def _ends(data: str) -> tuple[float, float]:
 @lru_cache(4)
 def _plain(stats: ClassStatistics, method: str, data: str, *run: Any) -> Sampled:
     """gamma = 0, which no change of guidance alters."""
-    schedule, times = times_of(_ends(data), run[1])
+    schedule, times = times_of(ends_of(data), run[1])
     return _sample(given(PairDenoiser(stats.pair, schedule), **CONDITION[method]), data, times, *run)
 
 
