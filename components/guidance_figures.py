@@ -10,6 +10,7 @@ from backend.guidance.readouts import SHOWN
 from components.figures import PALETTE, array, base, line
 
 BLUE, ORANGE, GREEN, PINK, AMBER, SKY, GREY = PALETTE
+PATHS = 8  # of the samples' ways that are drawn
 PARTS = {"mean shift": GREEN, "Pos-CPC": ORANGE, "Neg-CPC": BLUE, "D_c − D_u": GREY}
 
 
@@ -85,7 +86,8 @@ def norms(result: GaussianGuidance) -> go.Figure:
 
 
 def plane(result: GaussianGuidance) -> go.Figure:
-    """Samples in the plane of the class's two leading principal components, with and without guidance, and ways there."""
+    """Samples in the plane of the class's two leading principal components, with and without guidance, and ways there; those of the
+    class alone also in closed form, which the ODE's follow up to its steps."""
     ways = result.trajectories
     figure = base("principal component 1", "principal component 2")
     for states, name, colour in ((ways.plain, "without guidance", GREY), (ways.guided, "guided", BLUE)):
@@ -93,16 +95,25 @@ def plane(result: GaussianGuidance) -> go.Figure:
         figure.add_scatter(
             x=end[:, 0], y=end[:, 1], mode="markers", name=name, marker={"size": 5, "color": colour}
         )
-    some = array(ways.guided[:, :8])
-    for path in some.transpose(1, 0, 2):
+    for states, name, colour, dash in (
+        (ways.plain, "ways without guidance", GREY, "solid"),
+        (ways.conditional, "the same, closed form", ORANGE, "dot"),
+        (ways.guided, "guided ways", SKY, "solid"),
+    ):
+        paths = array(states[:, :PATHS]).transpose(1, 0, 2)
+        gap = np.full((len(paths), 1, 2), np.nan)  # one trace for all
+        x, y = np.concatenate([paths, gap], 1).reshape(-1, 2).T
         figure.add_scatter(
-            x=path[:, 0],
-            y=path[:, 1],
-            mode="lines",
-            line={"width": 0.7, "color": SKY},
-            showlegend=False,
-            hoverinfo="skip",
-        )
+            x=x, y=y, mode="lines", name=name, hoverinfo="skip", line={"width": 0.9, "color": colour, "dash": dash}
+        )  # fmt: skip
+    mean = array(ways.mean)
+    figure.add_scatter(
+        x=mean[:, 0],
+        y=mean[:, 1],
+        mode="lines",
+        name="guided mean, exact",
+        line={"width": 2.5, "color": BLUE},
+    )
     near = np.concatenate([array(ways.plain[-1]), array(ways.guided[-1])])
     reach = 1.4 * max(1e-3, float(np.abs(near).max()))
     return figure.update_xaxes(range=[-reach, reach]).update_yaxes(range=[-reach, reach])

@@ -57,10 +57,17 @@ def test_weights_and_norms_are_the_results_curves(digits):
     assert np.allclose(drawn["mean shift"], digits.curves.norms[0])
 
 
-def test_the_plane_shows_both_ends(digits):
-    plain, ends, *ways = figures.plane(digits).data
-    assert len(plain.x) == len(ends.x) == 32 and len(ways) == 8
+def test_the_plane_shows_both_ends_and_the_ways_there(digits):
+    plain, ends, without, closed, ways, mean = figures.plane(digits).data
+    assert len(plain.x) == len(ends.x) == 32
     assert np.allclose(ends.x, digits.trajectories.guided[-1][:, 0])
+    n = len(digits.trajectories.guided)
+    assert len(ways.x) == figures.PATHS * (n + 1) and np.isnan(ways.x[n])
+    assert np.allclose(ways.y[:n], digits.trajectories.guided[:, 0, 1])
+    assert np.allclose(mean.x, digits.trajectories.mean[:, 0])
+    # Without guidance the closed form lies over what Heun's steps sample, but for their own error.
+    far = np.nanmax(np.abs(np.array(closed.x) - without.x)) / np.nanmax(np.abs(without.x[1:]))
+    assert far < 0.02
 
 
 def test_words_tell_variance_area_and_what_changes_nothing(digits):
