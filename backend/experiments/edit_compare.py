@@ -96,7 +96,7 @@ class CompareMethods(Request):
 def with_supervision(case: Case, model: Model, wanted: str, methods: list[Method]) -> Iterator[Any]:
     """Returns the case with the wanted label, the classifier, and what those of the methods that learn have learned."""
     (index,) = model.condition(label=wanted)["label"].tolist()
-    reader = model.reader()
+    reader = model.factor_reader()
     case = replace(case, wanted=index, classifier=lambda pictures: reader(pictures)[1])
     if METHODS["asyrp"] in methods:
         shift = yield from call(LearnShift(model.card.name, wanted), model)
@@ -128,7 +128,7 @@ def _row(
     change = (pictures[[0, -1]] - middle).square()
     leak = float((change * ~mask).sum() / (change * mask).sum().clamp(min=1e-12))
     strip = Strip(tuple(strengths_of(request.span, request.frames).tolist()), pictures, False)
-    reader = model.reader()
+    reader = model.factor_reader()
     if reader is None:
         return MethodStrip(name, strip, leak, "", 0.0, 0.0, seconds)
     (moved,) = factors.changes(reader, pictures[:1], pictures[-1:])

@@ -58,7 +58,7 @@ class FindRegion(Request):
             mask = pointed
             if isinstance(pointed, region.Part):
                 inverted = yield from call(Invert(self.model, self.image, model.card.t), model)
-                reader = model.reader()
+                reader = model.factor_reader()
                 require(
                     reader is not None, "This model's pictures have no named parts; click, or paint a region."
                 )
@@ -172,7 +172,7 @@ def found_of(
     heat = heat / heat.amax((1, 2), keepdim=True)
     tensors = (d.v, d.s, d.gain, d.leak, heat, *previews.clamp(-1, 1))
     *tensors, minus, plus = (x.detach().cpu() for x in tensors)
-    reader = model.reader()
+    reader = model.factor_reader()
     names = factors.most_moved(reader, minus, plus) if reader else ("",) * len(plus)
     size = region_size(model, mask)
     return Found(*tensors, minus, plus, names, mask.cpu(), size, float(alpha), residual.cpu(), products)

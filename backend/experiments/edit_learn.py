@@ -69,7 +69,7 @@ def _check(steps: int, seed: int) -> None:
 
 def _classifier(model: Model):
     """Logits of the labels. Raises BadInput where nothing reads this model's pictures."""
-    reader = model.reader()
+    reader = model.factor_reader()
     require(reader is not None, "This model has no labels to learn from.")
     return lambda pictures: reader(pictures)[1]
 

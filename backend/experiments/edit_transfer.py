@@ -104,7 +104,7 @@ def _moved(
 ) -> tuple[str, float, tuple[float, ...]]:
     """The factor that moved most in the direction's own picture (2, *shape), before and after; how far there and in the
     others, in its standard deviations; ("", 0, ()) where nothing reads factors."""
-    reader = model.reader()
+    reader = model.factor_reader()
     if reader is None:
         return "", 0.0, ()
     change = factors.changes(reader, torch.cat([own[:1], originals]), torch.cat([own[1:], edited]))

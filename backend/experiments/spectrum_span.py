@@ -50,7 +50,7 @@ def components(name: str) -> Tensor:
 def tangent_of(model: Model, image: str, x_0: Tensor) -> Tensor | None:
     """An orthonormal basis (r, d) of what the renderer of the drawn faces can change in a picture, at the factors that are
     known of it or else read off it; None where no renderer is known."""
-    reader = model.reader()
+    reader = model.factor_reader()
     if reader is None:
         return None
     kind, _, number = image.partition(":")

@@ -14,9 +14,16 @@ from backend.data import digits
 from backend.denoiser.autoencoder import Autoencoder
 from backend.denoiser.base import Denoiser
 from backend.denoiser.gaussian_mixture import GaussianMixture
+from backend.denoiser.noise_classifier import (
+    NoiseClassifier,
+    avatars_classifier,
+    digits_classifier,
+    load_classifier,
+)
 from backend.denoiser.unet import UNetDenoiser
 from backend.inference.catalogue import ASSETS, Card, card
 from backend.inference.device import make_differentiable, pick_device, pick_dtype
+from backend.metrics.digits_reader import DigitsReader, load_digits_reader
 from backend.metrics.factor_regressor import FactorRegressor, load_regressor
 from backend.request import BadInput
 from backend.schedule import CosineSchedule, from_scheduler_config
@@ -44,14 +51,38 @@ class Model:
             raise BadInput(f"This model has no such label; {known}.")
         return {"label": torch.tensor([self.card.labels.index(label)])}
 
-    def reader(self) -> FactorRegressor | None:
+    def reader(self) -> FactorRegressor | DigitsReader | None:
+        """What reads the labels off this model's pictures, on the CPU; None where nothing does. It guides nothing."""
+        return _digits_reader() if self.card.data == "digits" and self.card.labels else self.factor_reader()
+
+    def factor_reader(self) -> FactorRegressor | None:
         """What reads the known factors off this model's pictures, on the CPU; None where none are known."""
         return _avatars_reader() if self.card.data == "avatars" else None
+
+    def noise_classifier(self) -> NoiseClassifier | None:
+        """log p(c | x_t) of this model's labels at every noise level, where the denoiser is; None where there is none."""
+        if self.card.data not in NOISE_CLASSIFIERS or not self.card.labels:
+            return None
+        return _noise_classifier(self.card.data, self.device)
+
+
+NOISE_CLASSIFIERS = {"avatars": avatars_classifier, "digits": digits_classifier}
 
 
 @cache
 def _avatars_reader() -> FactorRegressor:
     return load_regressor(ASSETS / "weights" / "avatars_regressor")
+
+
+@cache
+def _digits_reader() -> DigitsReader:
+    return load_digits_reader(ASSETS / "weights" / "digits_reader")
+
+
+@cache
+def _noise_classifier(data: str, device: torch.device) -> NoiseClassifier:
+    folder = ASSETS / "weights" / f"{data}_noise_classifier"
+    return make_differentiable(load_classifier(NOISE_CLASSIFIERS[data](), folder).to(device))
 
 
 _models: dict[str, Model] = {}

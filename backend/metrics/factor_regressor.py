@@ -34,10 +34,16 @@ class FactorRegressor(nn.Module):
         return self.trunk(pictures)
 
     def forward(self, pictures: Tensor) -> tuple[Tensor, Tensor]:
-        standard, logits = self.head(self.features(pictures)).split(
-            [len(self.mean), len(avatars.EXPRESSIONS)], dim=1
-        )
+        return self.read(self.features(pictures))
+
+    def read(self, features: Tensor) -> tuple[Tensor, Tensor]:
+        """Factors and logits from features (B, 128)."""
+        standard, logits = self.head(features).split([len(self.mean), len(avatars.EXPRESSIONS)], dim=1)
         return standard * self.std + self.mean, logits
+
+    def logits(self, features: Tensor) -> Tensor:
+        """Of the six expressions, (B, 6), from features."""
+        return self.read(features)[1]
 
     def loss(self, pictures: Tensor, factors: Tensor, labels: Tensor) -> Tensor:
         """Squared error in standard deviations of the prior, plus cross entropy of the expression."""

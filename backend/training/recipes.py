@@ -10,8 +10,11 @@ import torch
 from torch import Tensor, nn
 
 from backend.data import avatars, digits, patches, small_faces
+from backend.denoiser.noise_classifier import avatars_classifier, digits_classifier
 from backend.metrics.denoising import denoising_error
+from backend.metrics.digits_reader import DigitsReader
 from backend.metrics.factor_regressor import FactorRegressor
+from backend.training.classifiers import avatars_noise_loss, digits_noise_loss, digits_reader_loss
 from backend.training.loop import Loss, Plan, denoising_loss
 
 
@@ -199,7 +202,7 @@ def _regressor_loss(network: nn.Module, generator: torch.Generator, batch: int =
     return network.loss(pictures.to(device), faces.factors.to(device), faces.labels.to(device))
 
 
-def _save_regressor(network: nn.Module, folder: Path) -> None:
+def _save_single(network: nn.Module, folder: Path) -> None:
     from safetensors.torch import save_file
 
     folder.mkdir(parents=True, exist_ok=True)
@@ -209,7 +212,7 @@ def _save_regressor(network: nn.Module, folder: Path) -> None:
     )
 
 
-def _regressor_weights(folder: Path) -> dict[str, Tensor]:
+def _single_weights(folder: Path) -> dict[str, Tensor]:
     from safetensors.torch import load_file
 
     return {name: value.float() for name, value in load_file(folder / "model.safetensors").items()}
@@ -220,11 +223,32 @@ RECIPES = {
         FactorRegressor,
         _regressor_loss,
         Plan(steps=6000, lr=2e-3, bf16=True),
-        _save_regressor,
-        _regressor_weights,
+        _save_single,
+        _single_weights,
     ),
     "avatars": AVATARS.recipe(Plan(steps=10_000, lr=8e-4, bf16=True)),
     "digits": DIGITS.recipe(Plan(steps=6_000, lr=8e-4)),
     "patches": PATCHES.recipe(Plan(steps=8_000, lr=8e-4)),
     "small_faces": SMALL_FACES.recipe(Plan(steps=3_000, lr=8e-4)),
+    "digits_reader": Recipe(
+        DigitsReader,
+        digits_reader_loss,
+        Plan(steps=3000, lr=2e-3, weight_decay=0.05),
+        _save_single,
+        _single_weights,
+    ),
+    "digits_noise_classifier": Recipe(
+        digits_classifier,
+        digits_noise_loss,
+        Plan(steps=2500, lr=2e-3, weight_decay=0.05),
+        _save_single,
+        _single_weights,
+    ),
+    "avatars_noise_classifier": Recipe(
+        avatars_classifier,
+        avatars_noise_loss,
+        Plan(steps=3500, lr=2e-3, bf16=True),
+        _save_single,
+        _single_weights,
+    ),
 }

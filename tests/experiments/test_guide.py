@@ -8,7 +8,7 @@ from backend.denoiser.base import given
 from backend.denoiser.combine import Guided, prompt
 from backend.experiments import guide_quality
 from backend.experiments.guide import BYTES, GuideNetwork, NetworkGuidance, Underway, grid
-from backend.experiments.guide_quality import NO_READER, real_trace, seen
+from backend.experiments.guide_quality import real_trace, seen
 from backend.guidance import class_statistics
 from backend.guidance.split import Split, nearest
 from backend.guidance.terms import PairDenoiser
@@ -271,7 +271,7 @@ def test_quality():
     assert quality.variance.value == pytest.approx(float(flat.var(0).sum()) / real_trace("avatars", "sad"))
     assert faces.note == "" and faces.pictures == 200 and faces.d == 32 and 0.1 < faces.chance < 1
     digits = result(gamma=1.0)
-    assert digits.guided.quality.accuracy is None and digits.note == NO_READER
+    assert digits.guided.quality.accuracy.n == 3 and digits.note == ""
     assert digits.chance < 0.1
     assert digits.guided.quality.clipped == pytest.approx(
         float((digits.guided.samples.abs() > 1.02).double().mean())
@@ -364,6 +364,8 @@ def test_a_result_survives_the_disk_and_a_link(tmp_path):
     assert not isinstance(found, Failed)
     result_file.save(tmp_path, request, found)
     loaded = result_file.load(tmp_path, request)
-    assert torch.equal(loaded.guided.states, found.guided.states) and loaded.plain.quality.accuracy is None
+    assert (
+        torch.equal(loaded.guided.states, found.guided.states) and loaded.plain.quality == found.plain.quality
+    )
     assert loaded.guided.quality == found.guided.quality
     assert Request.from_query(request.to_query()) == request

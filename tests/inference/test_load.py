@@ -8,6 +8,7 @@ from backend.data import digits
 from backend.denoiser.unet import UNetDenoiser
 from backend.inference import catalogue
 from backend.inference import load as loading
+from backend.metrics.digits_reader import DigitsReader
 from backend.request import BadInput
 from backend.schedule import DiscreteSchedule
 
@@ -136,6 +137,27 @@ def test_pixels_have_the_identity_as_autoencoder(fresh) -> None:
     autoencoder = loading.load("gaussian").autoencoder
     x = torch.rand(2, 1, 8, 8)
     assert torch.equal(autoencoder.decode(autoencoder.encode(x)), x)
+
+
+def test_digits_and_faces_have_readers_and_only_faces_have_factors() -> None:
+    faces, numbers, plain = (loading.load(name) for name in ("avatars", "digits", "gaussian"))
+    assert faces.reader() is faces.factor_reader() is not None
+    assert isinstance(numbers.reader(), DigitsReader) and numbers.factor_reader() is None
+    assert (
+        plain.reader() is plain.factor_reader() is plain.noise_classifier() is None
+    )  # digits without labels
+
+
+@pytest.mark.parametrize(("name", "classes"), [("avatars", 6), ("digits", 10)])
+def test_the_noise_classifier_is_loaded_once_and_frozen(name, classes) -> None:
+    model = loading.load(name)
+    classifier = model.noise_classifier()
+    assert classifier is model.noise_classifier() and not classifier.training
+    assert not any(parameter.requires_grad for parameter in classifier.parameters())
+    x, one = torch.randn(2, *model.denoiser.shape), torch.tensor(1.0)
+    assert classifier.logits(x, one, one).shape == (2, classes)
+    assert classifier.logits(x, one, one).dtype == torch.float32
+    torch.func.jvp(lambda x: classifier.logits(x, one, one), (x,), (x,))
 
 
 def test_digits_are_split_once() -> None:

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from scipy.stats import beta, t
 
-from backend.metrics.intervals import bootstrap, rate
+from backend.metrics.intervals import bootstrap, jackknife, rate
 
 
 @pytest.mark.parametrize(("k", "n"), [(0, 10), (1, 7), (37, 50), (1899, 2000), (12, 12)])
@@ -59,3 +59,17 @@ def test_without_spread_the_interval_is_a_point(values):
 def test_nearly_without_spread_the_interval_is_a_number():
     found = bootstrap([1.0] * 60 + [1.1], np.median)
     assert found.value == found.low == found.high == 1.0
+
+
+def test_jackknife_of_a_mean_is_students_interval():
+    values = np.random.default_rng(0).normal(3, 2, 12)
+    found = jackknife(12, lambda places: values[places].mean())
+    half = t.ppf(0.975, 11) * values.std(ddof=1) / np.sqrt(12)
+    assert (found.value, found.n) == (pytest.approx(values.mean()), 12)
+    assert (found.low, found.high) == pytest.approx((values.mean() - half, values.mean() + half))
+
+
+def test_jackknife_of_what_cannot_be_negative_ends_at_0():
+    values = np.array([0.1, -0.2, 0.3, -0.1])
+    found = jackknife(4, lambda places: values[places].mean() ** 2)
+    assert 0 == found.low <= found.value <= found.high
