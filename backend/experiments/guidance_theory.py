@@ -131,11 +131,7 @@ class GuideGaussian(Request):
         plain = _plain(stats, self.method, self.data, *run)
         yield Progress(1, 2, "stages")
         schedule, times = times_of(ends_of(self.data), self.steps)
-        names = [name for name in NAMES if getattr(self, name)]
-        base = PairDenoiser(stats.pair, schedule)
-        denoiser = Guided(base, [term(stats.pair, schedule, names)], [weight])
-        denoiser = given(denoiser, **CONDITION[self.method])
-        guided = _sample(denoiser, self.data, times, *run)
+        guided = self.sampled(stats, weight)
         curves = readouts.curves(stats, weight, schedule, times, guided.states, ends_of(self.data))
         yield GaussianGuidance(
             samples=readouts.shown(stats.picture(guided.states[-1])),
@@ -154,6 +150,14 @@ class GuideGaussian(Request):
             unstable=self.unstable(stats, curves.steps, curves.steps_weight),
             idle=self._idle(curves, stats),
         )
+
+    def sampled(self, stats: ClassStatistics, weight: NoiseWeight) -> Sampled:
+        """Guided states and their exact moments."""
+        schedule, times = times_of(ends_of(self.data), self.steps)
+        names = [name for name in NAMES if getattr(self, name)]
+        denoiser = Guided(PairDenoiser(stats.pair, schedule), [term(stats.pair, schedule, names)], [weight])
+        run = (self.solver, self.steps, self.samples, self.seed)
+        return _sample(given(denoiser, **CONDITION[self.method]), self.data, times, *run)
 
     def statistics(self) -> ClassStatistics:
         """Of the class and of all data."""
