@@ -6,7 +6,6 @@ from plotly.subplots import make_subplots
 from torch import Tensor
 
 from backend.experiments.guidance_theory import GaussianGuidance
-from backend.guidance.readouts import SHOWN
 from components.figures import PALETTE, array, base, line
 
 BLUE, ORANGE, GREEN, PINK, AMBER, SKY, GREY = PALETTE
@@ -51,27 +50,6 @@ def histograms(result: GaussianGuidance) -> go.Figure:
                 x=(edges[:-1] + edges[1:]) / 2, y=counts, width=np.diff(edges), name=name, legendgroup=name, opacity=0.6,
                 marker={"color": colour}, showlegend=column == 0, row=1, col=column + 1,
             )  # fmt: skip
-    return figure
-
-
-def weights(result: GaussianGuidance) -> go.Figure:
-    """The weight over the noise level, and where it acts on the variance and on the mean of the strongest modes."""
-    curves = result.curves
-    figure = base("noise level σ / α", "weight γ, and kernels scaled to it", xaxis_type="log")
-    level, weight = array(curves.level), array(curves.weight)
-    _line(figure, level, curves.weight, "γ", BLUE)
-    figure.data[-1].update(line={"shape": "hv", "width": 2.5})
-    top = max(1.0, float(np.abs(weight).max()))
-    kernels = ((curves.kernel_variance, "variance", ORANGE), (curves.kernel_mean, "mean", GREEN))
-    for kernel, name, colour in kernels:
-        for mode in range(min(SHOWN, len(kernel))):
-            values = array(kernel[mode])
-            scale = np.abs(values).max()
-            if scale > 0:
-                figure.add_scatter(
-                    x=level, y=top * values / scale, mode="lines", name=f"acts on the {name}, modes 1 to {SHOWN}",
-                    legendgroup=name, showlegend=mode == 0, line={"width": 1, "color": colour, "dash": "dot"},
-                )  # fmt: skip
     return figure
 
 

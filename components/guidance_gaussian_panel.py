@@ -7,12 +7,15 @@ import gradio as gr
 from torch import Tensor
 
 from backend.experiments.guidance_theory import GaussianGuidance, GuideGaussian
+from backend.experiments.guidance_weight import PredictGuidance, of_run
 from backend.guidance.class_statistics import LABELS
 from backend.inference.cache import find
 from components import guidance_figures as figures
-from components.action import Action
+from components.action import Action, ask, endpoint, plain
 from components.chart import Chart
 from components.pictures import data_uri, sheet
+from components.weight_control import Drawn
+from components.weight_row import weight_row
 
 FIRST = GuideGaussian(gamma=1.0)  # what the tab opens with; its result is shipped in assets/runs
 SHOWN = 16  # samples drawn
@@ -22,7 +25,7 @@ DATA = [
     ("two Gaussians by sliders", "sliders"),
 ]
 PARTS = {"mean_shift": "mean shift", "positive": "Pos-CPC", "negative": "Neg-CPC"}
-WEIGHTS = ["constant", "interval", "triangle", "early", "late", "linear", "switch"]
+WEIGHTS = ["constant", "interval", "triangle", "early", "late", "linear", "switch", "curve"]
 METHODS = [
     ("on the class: CFG, γ = 0 is conditional only", "cfg"),
     ("on all data: classifier guidance", "classifier"),
@@ -32,7 +35,6 @@ CHARTS = {
     "variances": "Variance along the principal components of the class",
     "projections": "Samples along the leading contrastive components and the mean difference",
     "plane": "Samples in the plane of the leading principal components",
-    "weight": "The weight over the noise level",
     "norms": "Size of the parts over the noise level",
 }
 
@@ -40,7 +42,7 @@ CHARTS = {
 def build() -> Action:
     """The panel; returns its action."""
     shipped: GaussianGuidance | None = find(FIRST)
-    drawn = _show(shipped, FIRST) if shipped else ["", "", "", *[None] * len(CHARTS)]
+    drawn = _show(shipped, FIRST) if shipped else ["", "", "", Drawn(), *[None] * len(CHARTS)]
     asked = gr.State(0)
     gr.Markdown(
         "### Two Gaussians: a class and all data. What guidance adds is the sum of three parts, exactly"
@@ -52,7 +54,7 @@ def build() -> Action:
                     field: gr.Checkbox(True, label=name, min_width=90, elem_id=field)
                     for field, name in PARTS.items()
                 }
-            gamma = gr.Slider(-1, 10, FIRST.gamma, step=0.1, label="guidance weight γ", elem_id="gamma")
+            row = weight_row("guide", WEIGHTS, FIRST, drawn=drawn[3].prediction)
             with gr.Row(equal_height=True):
                 data = gr.Dropdown(DATA, value=FIRST.data, label="data", min_width=150, elem_id="guide-data")
                 label = gr.Dropdown(
@@ -62,18 +64,6 @@ def build() -> Action:
                     min_width=90,
                     elem_id="guide-label",
                 )
-            with gr.Row(equal_height=True):
-                weight = gr.Dropdown(
-                    WEIGHTS,
-                    value=FIRST.weight,
-                    label="weight over noise",
-                    min_width=120,
-                    elem_id="guide-weight",
-                )
-                low = gr.Number(
-                    FIRST.low, label="window from σ/α", minimum=0, min_width=90, elem_id="guide-low"
-                )
-                high = gr.Number(FIRST.high, label="to", minimum=0, min_width=90, elem_id="guide-high")
             method = gr.Radio(METHODS, value=FIRST.method, label="base", elem_id="guide-method")
             with gr.Row(equal_height=True):
                 solver = gr.Dropdown(
@@ -105,20 +95,20 @@ def build() -> Action:
             samples = gr.HTML(drawn[0], elem_id="guided")
             words = gr.HTML(drawn[1], elem_id="guide-words")
             fields = {
-                "data": data, "label": label, "gamma": gamma, "weight": weight, "low": low, "high": high,
-                "method": method, "solver": solver, "steps": steps, "seed": seed, "ratio": ratio, "distance": distance,
-                "angle": angle, **parts,
+                **row.fields, "data": data, "label": label, "method": method, "solver": solver, "steps": steps, "seed": seed,
+                "ratio": ratio, "distance": distance, "angle": angle, **parts,
             }  # fmt: skip
             charts = [
                 Chart(figure, elem_id=f"guide-{name}", label=words_, render=False, height=300)
-                for figure, (name, words_) in zip(drawn[3:], CHARTS.items(), strict=True)
+                for figure, (name, words_) in zip(drawn[4:], CHARTS.items(), strict=True)
             ]
             components = gr.HTML(drawn[2], elem_id="guide-components", render=False)
             guiding = Action(
                 GuideGaussian,
                 fields,
                 _show,
-                [samples, words, components, *charts],
+                [samples, words, components, row.control, *charts],
+                read=row.read,
                 name="guidance_theory",
             )
     with gr.Row(elem_classes="charts"):
@@ -130,22 +120,9 @@ def build() -> Action:
             chart.render()
 
     quiet = {"show_progress": "hidden", "api_visibility": "private"}
-    live = (
-        *parts.values(),
-        gamma,
-        label,
-        weight,
-        low,
-        high,
-        method,
-        solver,
-        steps,
-        seed,
-        ratio,
-        distance,
-        angle,
-    )
-    guiding.on(asked.change, *(control.input for control in live))
+    live = (*parts.values(), label, method, solver, steps, seed, ratio, distance, angle)
+    guiding.on(asked.change, *row.triggers, *(control.input for control in live))
+    gr.api(endpoint(PredictGuidance, plain, ask, "guide_weight"), api_name="guide_weight")
     data.input(_other_data, data, [label, asked], **quiet)
     data.change(lambda name: gr.Row(visible=name == "sliders"), data, sliders, **quiet)
     return guiding
@@ -162,10 +139,10 @@ def _show(result: GaussianGuidance, request: GuideGaussian) -> list[Any]:
         _samples(result),
         _words(result),
         _components(result),
+        Drawn(of_run(request, result)),
         figures.variances(result),
         figures.histograms(result),
         figures.plane(result),
-        figures.weights(result),
         figures.norms(result),
     ]
 
@@ -185,11 +162,11 @@ def _words(result: GaussianGuidance) -> str:
     modes = result.modes
     trace = float(modes.predicted.variance.sum() / modes.variance_c.sum())
     plain = float(modes.predicted_plain.variance.sum() / modes.variance_c.sum())
-    shift = float(modes.predicted.mean.norm() / modes.delta.norm().clamp_min(1e-12))
+    moved = modes.predicted.mean - modes.predicted_plain.mean
+    shift = float(moved.norm() / modes.delta.norm().clamp_min(1e-12))
     facts = (
         f"Total variance over the class's own: <b>{trace:.3g}</b>, without guidance {plain:.3f} (what is missing is the "
-        f"solver's). The mean moved by {shift:.3g} of the distance between the means. Area of the weight over log noise: "
-        f"{result.curves.area:.3g}."
+        f"solver's). The mean moved by {shift:.3g} of the distance between the means."
     )
     notes = [facts, *(f"<b>{note}</b>" for note in (result.idle, result.unstable) if note), result.note]
     return "".join(f"<p>{note}</p>" for note in notes if note)

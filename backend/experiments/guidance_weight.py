@@ -159,6 +159,12 @@ class Way:
         return self.ends[1] if self.sampler == "gaussians" else 1.0
 
 
+def predict(request: PredictGuidance) -> Prediction:
+    """At once."""
+    *_, found = request.run(None)
+    return found
+
+
 def of_mixture(request: GuideMixture) -> Prediction:
     """For a class of the plane, by Gaussians with the mean and covariance of the class and of what guidance takes for all data."""
     classes = request.classes()

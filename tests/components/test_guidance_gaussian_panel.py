@@ -5,6 +5,7 @@ import pytest
 import torch
 
 from backend.experiments.guidance_theory import GuideGaussian
+from backend.experiments.guidance_weight import PredictGuidance, predict
 from backend.inference.cache import find
 from backend.inference.run import run
 from components import guidance_figures as figures
@@ -50,11 +51,18 @@ def test_a_projection_that_does_not_exist_is_left_out():
     assert "vanish" in tab._words(equal)
 
 
-def test_weights_and_norms_are_the_results_curves(digits):
-    assert np.allclose(figures.weights(digits).data[0].y, digits.curves.weight)
+def test_norms_are_the_results_curves(digits):
     drawn = {trace.name: trace.y for trace in figures.norms(digits).data}
     assert list(drawn) == ["mean shift", "Pos-CPC", "Neg-CPC", "D_c − D_u"]
     assert np.allclose(drawn["mean shift"], digits.curves.norms[0])
+
+
+def test_the_weight_and_its_kernels_go_to_the_control(digits):
+    drawn = tab._show(digits, GuideGaussian(gamma=1.0, samples=32, steps=20))[3].prediction
+    assert drawn.area == pytest.approx(digits.curves.area)
+    same = predict(PredictGuidance(gamma=1.0, steps=20))
+    assert (drawn.shift, drawn.variance) == pytest.approx((same.shift, same.variance))
+    assert torch.allclose(drawn.kernel_mean, same.kernel_mean)
 
 
 def test_the_plane_shows_both_ends_and_the_ways_there(digits):
@@ -70,9 +78,10 @@ def test_the_plane_shows_both_ends_and_the_ways_there(digits):
     assert far < 0.02
 
 
-def test_words_tell_variance_area_and_what_changes_nothing(digits):
-    words = tab._words(digits)
-    assert "Total variance" in words and f"{digits.curves.area:.3g}" in words
+def test_words_tell_variance_shift_and_what_changes_nothing(digits):
+    words, modes = tab._words(digits), digits.modes
+    shift = (modes.predicted.mean - modes.predicted_plain.mean).norm() / modes.delta.norm()
+    assert "Total variance" in words and f"moved by {float(shift):.3g} of" in words
     assert "gamma is 0" in tab._words(guided(gamma=0.0))
     assert "switched off" in tab._words(guided(mean_shift=False, positive=False, negative=False))
 
