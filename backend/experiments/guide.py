@@ -6,12 +6,14 @@
     projected    D_c + gamma(l) (a m + b p + c n + residual), what is switched on: for each sample the multiples of the linear mean
                  shift m, Pos-CPC p and Neg-CPC n that come nearest to the network's D_c - D_u, and what they leave of it
 
-Beside each stands gamma = 0 from the same noises. The linear parts belong to a noise level l = sigma / alpha, by which the
-network's schedule is read too. The grid is t = 1, then equal ratios of l from 100 to 0.02, then the picture: an even grid in t
-leaps over 100 to 10, where the broad directions of faces are decided, and loses a third of their variance.
+The mode network has other rules than this one too: backend.experiments.guide_rules. Beside each stands gamma = 0 from the same
+noises. The linear parts belong to a noise level l = sigma / alpha, by which the network's schedule is read too. The grid is t = 1,
+then equal ratios of l from 100 to 0.02, then the picture: an even grid in t leaps over 100 to 10, where the broad directions of faces
+are decided, and loses a third of their variance.
 
-The ODE is followed by DPM-Solver++ 2M, of second order; the SDE by ancestral steps, of first. Both take one evaluation a step: one
-pass of the network, of n samples where nothing is guided and of 2 n, class and null together, where something is.
+The ODE is followed by DPM-Solver++ 2M, of second order, but under CFG++ by DDIM, of first; the SDE by ancestral steps, of first. All
+take one evaluation a step: one pass of the network, of n samples where nothing is guided and of 2 n, class and null together, where
+something is. PAG and autoguidance take two passes of n instead, the second through a degraded network.
 """
 
 import math
@@ -23,10 +25,19 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
-from backend.denoiser.base import given
-from backend.denoiser.combine import Guided
 from backend.experiments.guidance_sampling import check_weight, unused, weight_of
 from backend.experiments.guide_quality import NO_READER, Quality, quality, seen
+from backend.experiments.guide_readings import Readings, readings
+from backend.experiments.guide_rules import (
+    CLEANEST,
+    NOISIEST,
+    GuideRatios,
+    Way,
+    grid,
+    idle_rule,
+    note,
+    way,
+)
 from backend.guidance import class_statistics
 from backend.guidance.class_statistics import LABELS, ClassStatistics
 from backend.guidance.split import Split
@@ -34,39 +45,14 @@ from backend.guidance.weights import NoiseWeight
 from backend.inference.cache import call
 from backend.inference.load import Model
 from backend.request import Progress, Request, option, require
-from backend.sampling import ancestral, dpm_solver
 from backend.sampling.noise import noise
-from backend.schedule import Schedule, noise_level
+from backend.schedule import noise_level
 
-NOISIEST, CLEANEST = 100.0, 0.02  # noise levels of the grid, after its start and before its end
 ENDS = (CLEANEST, NOISIEST)
 MOST = 4000  # samples times steps
 PICTURES = 20  # early results of a run, at most
 KEPT, BYTES = 16, 16 * 2**20  # samples of which every state is kept, and what these may take
 CUT = 1e4  # of what is shown: strong guidance has no bound, float16 ends at 65,504
-
-
-@dataclass(frozen=True)
-class Readings:
-    """Of every step, (steps,) float64; NaN at steps that are not guided, where the network is not asked for D_u.
-
-    level, weight: where the step begins, and gamma there. asked: samples in its evaluation, n or 2 n.
-    difference: |D_c - D_u|. linear, projected (3, steps): |.| of the linear mean shift, Pos-CPC and Neg-CPC, and of the multiples of
-        them in D_c - D_u; multiples (3, steps): these numbers' median. Norms are root mean squares over the samples.
-    cosine: between D_c - D_u and the linear difference, mean. apart: |D_c - D_u - linear difference|^2 / |D_c - D_u|^2.
-    residual: share of |D_c - D_u|^2 that is no multiple of the linear parts, 0 to 1.
-    """
-
-    level: Tensor
-    weight: Tensor
-    asked: Tensor
-    difference: Tensor
-    linear: Tensor
-    projected: Tensor
-    multiples: Tensor
-    cosine: Tensor
-    apart: Tensor
-    residual: Tensor
 
 
 @dataclass(frozen=True)
@@ -132,6 +118,17 @@ class GuideNetwork(Request):
     solver: Literal["ode", "sde"] = option("ode", "the solver")
     gamma: float = option(3.0, "the guidance weight gamma")
     mode: Literal["network", "linear", "projected"] = option("network", "the mode")
+    rule: Literal[
+        "cfg",
+        "apg",
+        "zero_star",
+        "pag",
+        "autoguidance",
+        "power_law",
+        "cfg_plus_plus",
+        "recfg",
+        "classifier",
+    ] = option("cfg", "the rule")
     mean_shift: bool = option(True, "the mean shift")
     positive: bool = option(True, "the Pos-CPC")
     negative: bool = option(True, "the Neg-CPC")
@@ -149,6 +146,14 @@ class GuideNetwork(Request):
         known = ", ".join(LABELS[self.model])
         require(self.label in LABELS[self.model], f"There is no such class; the classes are {known}.")
         check_weight(self, ENDS)
+        require(
+            self.rule == "cfg" or self.mode == "network",
+            "The linear and the projected mode go with classifier-free guidance alone, the rule cfg.",
+        )
+        require(
+            self.rule != "cfg_plus_plus" or self.solver == "ode",
+            "CFG++ changes a step of the ODE, so it needs the solver ode.",
+        )
         require(3 <= self.steps <= 200, "Ask for 3 to 200 steps.")
         require(2 <= self.samples <= 200, "Ask for 2 to 200 samples.")
         require(self.samples * self.steps <= MOST, f"Samples times steps must be at most {MOST:,}.")
@@ -161,7 +166,12 @@ class GuideNetwork(Request):
         )
 
     def needs(self) -> tuple[Request, ...]:
-        return () if self == self.plain() else (self.plain(),)
+        if self == self.plain():
+            return ()
+        return (self.plain(), self._ratios()) if self.rule == "recfg" else (self.plain(),)
+
+    def _ratios(self) -> GuideRatios:
+        return GuideRatios(self.model, self.label, self.steps)
 
     def run(self, model: Model) -> Iterator[Any]:
         yield Progress(0, self.steps, "network evaluations")
@@ -170,13 +180,18 @@ class GuideNetwork(Request):
         weight, on = weight_of(self, ENDS), self._on()
         levels = noise_level(model.denoiser.schedule, times[:-1])
         guided = None
-        if self == self.plain() or (any(on) and weight(levels).any()):
+        ratios = None
+        if self == self.plain() or self.rule == "classifier" or (any(on) and weight(levels).any()):
+            if self.rule == "recfg":
+                ratios = yield from call(self._ratios(), model)
             split = Split(stats, model.denoiser.schedule, self.mode, on)
-            guided = yield from self._watched(model, stats, split, weight, times)
+            taken = way(self, model, split, weight, times, ratios and ratios.table)
+            guided = yield from self._watched(model, stats, split, taken, weight, times)
         plain = guided
         if self != self.plain():
             plain = (yield from call(self.plain(), model)).plain
         difference = stats.pair.difference.square().sum()
+        said = note(self, weight(levels), levels, ratios) if guided else ""
         spread = stats.pair.conditional.variances.sum() / stats.n * (1 - 1 / stats.bound)
         yield NetworkGuidance(
             guided=guided or plain,
@@ -185,7 +200,7 @@ class GuideNetwork(Request):
             pictures=stats.n,
             d=stats.pair.d,
             chance=float(spread / difference),
-            note=" ".join(filter(None, (stats.note, "" if model.reader() else NO_READER))),
+            note=" ".join(filter(None, (stats.note, "" if model.reader() else NO_READER, said))),
             idle=self._idle(weight(levels)),
         )
 
@@ -196,23 +211,26 @@ class GuideNetwork(Request):
         return self.mean_shift, self.positive, self.negative, self.residual and self.mode == "projected"
 
     def _watched(
-        self, model: Model, stats: ClassStatistics, split: "Split", weight: NoiseWeight, times: Tensor
+        self,
+        model: Model,
+        stats: ClassStatistics,
+        split: Split,
+        taken: Way,
+        weight: NoiseWeight,
+        times: Tensor,
     ) -> Iterator[Any]:
         """Samples with a picture of every step on the way; returns the Run."""
-        condition = model.condition(label=self.label)
-        denoiser = given(Guided(model.denoiser, [split], [weight]), **condition)
-        seeds, kept = range(self.seed, self.seed + self.samples), self._kept(model)
-        start = float(torch.hypot(*denoiser.schedule(times[0])))
-        x = start * noise(seeds, denoiser.shape).to(model.device)
-        solver = (dpm_solver, ()) if self.solver == "ode" else (ancestral, (seeds,))
-        walk = solver[0].solve(denoiser, x, times, *solver[1])
-        states, paths, rows, asked, seconds = [], [], [], [], 0.0
+        schedule, kept = model.denoiser.schedule, self._kept(model)
+        level = noise_level(schedule, times[:-1])
+        guided = weight(level) != 0
+        seeds = range(self.seed, self.seed + self.samples)
+        x = float(torch.hypot(*schedule(times[0]))) * noise(seeds, model.denoiser.shape).to(model.device)
+        walk, states, paths, rows, seconds = taken.solve(x), [], [], [], 0.0
         for step in range(1, self.steps + 1):
             began = time.perf_counter()
             x, x0 = next(walk)
             x0 = seen(x0)  # this also waits for the device
             rows.append(split.take())
-            asked.append(self.samples * (1 if rows[-1] is None else 2))
             states.append(x0[:kept].half())
             paths.append(_plane(stats, x0))
             seconds += time.perf_counter() - began
@@ -220,15 +238,15 @@ class GuideNetwork(Request):
             if step < self.steps and step % -(-self.steps // PICTURES) == 0:
                 yield Underway(x0.half(), step, self.steps)
         x = seen(x)
-        level = noise_level(denoiser.schedule, times[:-1])
+        asked = self.samples * torch.where(guided, taken.asked, 1)
         return Run(
             samples=x,
             states=torch.stack([*states, x[:kept].half()]),
             paths=torch.stack([*paths, _plane(stats, x)]),
-            readings=_readings(level, weight(level), torch.tensor(asked), rows),
+            readings=readings(level, weight(level), asked, rows),
             quality=quality(model, self.label, x),
-            evaluations=self.steps,
-            asked=sum(asked),
+            evaluations=self.steps + (taken.passes - 1) * int(guided.sum()),
+            asked=int(asked.sum()),
             seconds=seconds,
         )
 
@@ -239,8 +257,10 @@ class GuideNetwork(Request):
 
     def _idle(self, weight: Tensor) -> str:
         """Sentences about settings that change nothing, the weightiest first."""
-        found, on = [], self._on()
-        if self.gamma == 0 and self.weight not in ("linear", "curve"):
+        found, on = idle_rule(self, weight), self._on()
+        if self.rule == "classifier":
+            pass
+        elif self.gamma == 0 and self.weight not in ("linear", "curve"):
             found.append("Nothing is guided, because gamma is 0.")
         elif not any(on):
             found.append("Nothing is guided, because all parts are switched off.")
@@ -257,39 +277,8 @@ class GuideNetwork(Request):
         return " ".join(found + unused(self))
 
 
-def grid(schedule: Schedule, steps: int) -> Tensor:
-    """t = 1, noise levels in equal ratios, t = 0: steps + 1 times, for at least 3 steps."""
-    levels = torch.logspace(0, 1, steps - 1, base=CLEANEST / NOISIEST, dtype=torch.float64) * NOISIEST
-    ends = torch.tensor([1.0, 0.0], dtype=torch.float64)
-    return torch.cat([ends[:1], schedule.time(-2 * levels.log()), ends[1:]])
-
-
 def _plane(stats: ClassStatistics, pictures: Tensor) -> Tensor:
     """Coordinates (n, 2) on the class's two leading principal components."""
     flat, own = pictures.flatten(1).double(), stats.pair.conditional
     coordinates = flat if stats.basis is None else flat @ stats.basis.mT
     return ((coordinates - own.mean) @ own.vectors[:, :2]).float()
-
-
-def _readings(level: Tensor, weight: Tensor, asked: Tensor, rows: list[dict[str, Tensor] | None]) -> Readings:
-    """Over the samples of each step."""
-    missing = torch.tensor(torch.nan, dtype=torch.float64)
-
-    def over(name: str, *axes: int, norm: bool = False) -> Tensor:
-        each = [missing.expand(axes) if row is None else row[name].mean(-1) for row in rows]
-        return torch.stack(each, -1).sqrt() if norm else torch.stack(each, -1)
-
-    squares = over("difference")
-    medians = [missing.expand((3,)) if row is None else row["multiples"].median(-1).values for row in rows]
-    return Readings(
-        level=level,
-        weight=weight,
-        asked=asked,
-        difference=squares.sqrt(),
-        linear=over("linear", 3, norm=True),
-        projected=over("projected", 3, norm=True),
-        multiples=torch.stack(medians, -1),
-        cosine=over("cosine"),
-        apart=over("apart") / squares,
-        residual=over("residual") / squares,
-    )
