@@ -23,14 +23,20 @@ class Classifier(Protocol):
         """(*batch, K) of x_t (*batch, *shape); alpha and sigma are () or (*batch), float64."""
 
 
-def classifier_term(classifier: Classifier, schedule: Schedule, label: int) -> Term:
-    """(sigma^2 / alpha) grad log p(label | x_t): a term for `Guided` that asks neither D_c nor D_0."""
+def classifier_term(classifier: Classifier, schedule: Schedule, label: int | Tensor) -> Term:
+    """(sigma^2 / alpha) grad log p(label | x_t): a term for `Guided` that asks neither D_c nor D_0.
+
+    Args:
+        label: the index of a class, or one for each sample, (*batch).
+    """
+    chosen = torch.as_tensor(label)
 
     def term(x_t: Tensor, t: Tensor, conditional: Tensor, unconditional: Tensor) -> Tensor:
         alpha, sigma = schedule(as_time(t).to(x_t.device))
 
         def log_probability(x: Tensor) -> Tensor:
-            return classifier.logits(x, alpha, sigma).log_softmax(-1)[..., label].sum()
+            each = classifier.logits(x, alpha, sigma).log_softmax(-1)
+            return each.gather(-1, chosen.to(each.device).expand(each.shape[:-1])[..., None]).sum()
 
         return like(sigma**2 / alpha, x_t) * torch.func.grad(log_probability)(x_t)
 

@@ -48,11 +48,12 @@ def denoisers(classes, schedule):
 
 
 @pytest.mark.parametrize("schedule", [CosineSchedule(), VESchedule(0.3, 50.0)], ids=["cosine", "VE"])
-@pytest.mark.parametrize("t", [0.05, 0.4, 0.8, 0.99])
-def test_with_the_exact_classifier_it_is_the_term_of_classifier_free_guidance(classes, schedule, t):
+@pytest.mark.parametrize("level", [0.3, 1.0, 4.0, 20.0])
+def test_with_the_exact_classifier_it_is_the_term_of_classifier_free_guidance(classes, schedule, level):
     each, mixture = denoisers(classes, schedule)
-    x = 2 * torch.randn(5, D, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
-    t = torch.tensor(t, dtype=torch.float64)
+    t = schedule.time(-2 * torch.tensor(level, dtype=torch.float64).log())
+    x = torch.randn(5, D, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+    x = x * torch.hypot(*schedule(t))
     for label in (0, 1):
         found = classifier_term(Exact(*classes), schedule, label)(x, t, x, x)
         expected = each[label](x, t) - mixture(x, t)
@@ -67,6 +68,15 @@ def test_without_gradients_outside_it_is_the_same(classes):
     with torch.no_grad():
         inside = term(x, t, x, x)
     assert torch.equal(inside, term(x, t, x, x)) and not inside.requires_grad
+
+
+def test_every_sample_may_have_its_own_class(classes):
+    schedule, t = CosineSchedule(), torch.tensor(0.5, dtype=torch.float64)
+    x = torch.randn(2, 3, D, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+    labels = torch.tensor([[0, 1, 1], [1, 0, 1]])
+    found = classifier_term(Exact(*classes), schedule, labels)(x, t, x, x)
+    each = torch.stack([classifier_term(Exact(*classes), schedule, c)(x, t, x, x) for c in (0, 1)])
+    torch.testing.assert_close(found, each.gather(0, labels[None, ..., None].expand(1, 2, 3, D))[0])
 
 
 def test_guided_takes_it(classes):
