@@ -11,6 +11,7 @@ from backend.experiments.guidance_weight import PredictGuidance, of_run
 from backend.guidance.class_statistics import LABELS
 from backend.inference.cache import find
 from components import guidance_figures as figures
+from components import guidance_strip_panel
 from components.action import Action, ask, endpoint, plain
 from components.chart import Chart
 from components.pictures import data_uri, sheet
@@ -39,8 +40,8 @@ CHARTS = {
 }
 
 
-def build() -> Action:
-    """The panel; returns its action."""
+def build() -> tuple[Action, Action]:
+    """The panel; returns its actions."""
     shipped: GaussianGuidance | None = find(FIRST)
     drawn = _show(shipped, FIRST) if shipped else ["", "", "", Drawn(), *[None] * len(CHARTS)]
     asked = gr.State(0)
@@ -118,6 +119,7 @@ def build() -> Action:
     with gr.Row(elem_classes="charts"):
         for chart in charts[2:]:
             chart.render()
+    strip = guidance_strip_panel.build(fields, row.read)
 
     quiet = {"show_progress": "hidden", "api_visibility": "private"}
     live = (*parts.values(), label, method, solver, steps, seed, ratio, distance, angle)
@@ -125,7 +127,7 @@ def build() -> Action:
     gr.api(endpoint(PredictGuidance, plain, ask, "guide_weight"), api_name="guide_weight")
     data.input(_other_data, data, [label, asked], **quiet)
     data.change(lambda name: gr.Row(visible=name == "sliders"), data, sliders, **quiet)
-    return guiding
+    return guiding, strip
 
 
 def _other_data(name: str) -> tuple[gr.Dropdown, int]:

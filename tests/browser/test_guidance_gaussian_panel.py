@@ -51,6 +51,13 @@ def test_other_data_bring_their_classes(guidance):
     guidance.wait_for_function("document.querySelectorAll('#guided img').length === 2")
 
 
+def test_the_strip_shows_twelve_weights(guidance):
+    guidance.locator("#gamma-strip-run").click()
+    guidance.wait_for_function("document.querySelectorAll('#gamma-strip figcaption span').length === 12")
+    guidance.locator("#gamma-moments").scroll_into_view_if_needed()
+    guidance.wait_for_function("document.querySelectorAll('#gamma-moments .main-svg').length > 0")
+
+
 def test_a_link_reopens_it(page, address):
     page.goto(f"{address}?v=1&do=GuideGaussian&gamma=2.0&positive=false&label=8")
     page.wait_for_function("location.search.includes('do=GuideGaussian')")
