@@ -46,7 +46,7 @@ function draw() {
   const lines = [], ticks = [];
   for (const g of [LEAST, 0, S.top / 2, S.top]) {
     lines.push(node("line", { x1: X(0), x2: X(1), y1: Y(g), y2: Y(g), class: g ? "" : "zero" }));
-    ticks.push(node("text", { x: LEFT - 6, y: Y(g) + 4, "text-anchor": "end" }, g < 0 ? "−1" : g));
+    if (g >= 0 || Y(g) - Y(0) > 11) ticks.push(node("text", { x: LEFT - 6, y: Y(g) + 4, "text-anchor": "end" }, g < 0 ? "−1" : g));
   }
   ticks.push(node("text", { x: 2, y: TOP + high() / 2 + 4 }, "γ"));
   for (let k = Math.ceil(Math.log10(S.low) - 1e-9); k <= Math.log10(S.high) + 1e-9; k++) {
@@ -218,7 +218,7 @@ function adopt(value) {
     Object.assign(S, { low, high, level: [...level], weight: [...value.weight] });
     for (const name of ["variance", "mean"]) S[name] = value[name].map((row) => [...row]);
     if (!same) S.points = points.map(([l, g]) => [uOf(l), g]);
-  }
+  } else S.weight = []; // there is no such weight
   Object.assign(S, { words: value.words, notes: value.notes, answers: S.answers + 1 });
   if (!S.stroke && S.held < 0) S.pending = !level && S.kind === "curve" && S.points.length > 0 && !value.notes;
   draw();

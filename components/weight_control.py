@@ -32,8 +32,8 @@ _HTML = """
     <g class="ticks"></g><g class="points"></g>
   </svg>
   <p class="axis"><span>← less noise</span><span>noise level σ/α</span><span>more noise →</span></p>
-  <p class="legend"><span class="of-weight">γ</span><span class="of-variance">acts on the variance</span>
-    <span class="of-mean">acts on the mean</span><span class="at"></span></p>
+  <p class="legend" title="Kernels of the class's four leading modes, each scaled to its own maximum"><span class="of-weight">γ</span>
+    <span class="of-variance">acts on the variance</span><span class="of-mean">acts on the mean</span><span class="at"></span></p>
   <div class="editing">
     <p>Drag to draw γ. A point takes the arrow keys; Delete removes it; Enter on the plot adds one.</p>
     <button type="button" class="clear" title="So does a double click">Clear</button>

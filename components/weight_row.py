@@ -65,8 +65,8 @@ def weight_row(
 
     Args:
         prefix: of their ids.
-        kinds: of weights to choose from; with "switch" the request has a field `mode`, the number of a mode.
-        usual: the request that the panel opens with.
+        kinds: of weights to choose from.
+        usual: the request that the panel opens with. Where it has a whole number `mode`, that is the mode which a switch keeps.
         drawn: its prediction.
         most: the largest gamma of the slider.
         predict: {field: value} of these controls and of `others` -> what the plot shows, at every change. May raise BadInput. None
@@ -90,7 +90,7 @@ def weight_row(
             for name, label, least in (
                 ("low", "window from σ/α", 0), ("high", "to", 0), ("end", "γ at its low end", -1), ("mode", "mode to keep", 1),
             )
-            if name != "mode" or "switch" in kinds
+            if name != "mode" or isinstance(getattr(usual, "mode", None), int)
         }  # fmt: skip
         equal = gr.Checkbox(
             usual.equal_area, label="area of the constant γ", min_width=150, visible=show["equal_area"],

@@ -6,8 +6,10 @@ import math
 import gradio as gr
 import pytest
 
+from backend.experiments.guidance_mixture import GuideMixture
 from backend.experiments.guidance_theory import GuideGaussian
 from backend.experiments.guidance_weight import PredictGuidance, predict
+from backend.experiments.guide import GuideNetwork
 from backend.guidance.weights import MOST_POINTS
 from backend.request import BadInput
 from components.weight_control import Drawn, WeightControl, words
@@ -145,9 +147,12 @@ def test_bad_input_becomes_the_controls_sentence():
         raise BadInput("The window is empty.")
 
     assert _tell(refuse, {}) == Drawn(sentence="The window is empty.")
-    assert _tell(lambda values: predict(PredictGuidance(**values)), {"gamma": 1.0}).prediction.area == pytest.approx(math.log(4000))
+    assert _tell(
+        lambda values: predict(PredictGuidance(**values)), {"gamma": 1.0}
+    ).prediction.area == pytest.approx(math.log(4000))
 
 
-def test_kinds_without_a_switch_have_no_mode():
+def test_only_a_request_with_a_numbered_mode_asks_for_one():
     with gr.Blocks():
-        assert "mode" not in weight_row("other", ["constant", "curve"], GuideGaussian()).fields
+        assert "mode" not in weight_row("network", ["constant", "curve"], GuideNetwork()).fields
+        assert "mode" not in weight_row("plane", KINDS, GuideMixture()).fields
