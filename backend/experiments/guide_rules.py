@@ -28,10 +28,11 @@ from backend.guidance.weights import NoiseWeight
 from backend.inference.load import Model
 from backend.request import Progress, Request, option, require
 from backend.sampling import ancestral, dpm_solver
+from backend.sampling.noise import noise
 from backend.schedule import Schedule, noise_level
 
 NOISIEST, CLEANEST = 100.0, 0.02  # noise levels of the grid, after its start and before its end
-PICTURES, SEEDS = 32, 50_000_000  # of a class that the ratios of ReCFG are from, each with two noises
+PICTURES, SEEDS = 32, 50_000_000  # of a class that the ratios of ReCFG are from
 
 
 def grid(schedule: Schedule, steps: int) -> Tensor:
@@ -159,7 +160,7 @@ class Ratios:
 
 @dataclass(frozen=True)
 class GuideRatios(Request):
-    """The ratios of ReCFG on the grid of GuideNetwork, from 32 pictures of the class with two noises each.
+    """The ratios of ReCFG on the grid of GuideNetwork, from 32 pictures of the class, each with one noise.
 
     Xia et al. (https://arxiv.org/abs/2410.18737), in their code from 500.
     """
@@ -177,11 +178,11 @@ class GuideRatios(Request):
         yield Progress(0, self.steps, "ratios")
         pictures = pictures_of(self.model, self.label, PICTURES).to(model.device)
         condition: Condition = model.condition(label=self.label)
-        table = []
+        eps, table = noise(range(SEEDS, SEEDS + len(pictures)), pictures.shape[1:]).to(pictures), []
         for step, t in enumerate(grid(model.denoiser.schedule, self.steps)[:-1]):
-            table.append(recfg.ratio(*recfg.noises(model.denoiser, condition, pictures, t, SEEDS)).cpu())
+            table.append(recfg.ratio(*recfg.noises(model.denoiser, condition, pictures, eps, t)).cpu())
             yield Progress(step + 1, self.steps, "ratios")
-        yield Ratios(torch.stack(table), 4 * len(pictures) * self.steps)
+        yield Ratios(torch.stack(table), 2 * len(pictures) * self.steps)
 
 
 def pictures_of(data: str, label: str, n: int) -> Tensor:

@@ -102,6 +102,10 @@ class Guider:
         found, unet = [], self.degraded.unet
         for network in (self.denoiser, self.degraded):
             self.guider.prepare_models(unet)
+            if self.name == "pag" and network is self.degraded:
+                self.guider.prepare_models(
+                    unet
+                )  # its hooks come with a third pass, as if CFG took the second
             try:
                 found.append(network(x_t, t, **self.condition))
             finally:

@@ -8,6 +8,7 @@ without bound as sigma falls (384 on drawn faces at the noise level 0.02, where 
 the networks predict. It grows with the root of the dimension: one gamma is not the same push on digits and on faces.
 """
 
+import torch
 from torch import Tensor
 
 from backend.denoiser.base import as_time, like
@@ -30,7 +31,8 @@ def power_law(schedule: Schedule, axes: int, exponent: float = EXPONENT) -> Term
         alpha, sigma = schedule(as_time(t))
         difference = conditional - unconditional
         norms = difference.flatten(-axes).norm(dim=-1)
-        strength = (like(alpha / sigma, norms) * norms) ** exponent
+        signal = torch.where(sigma > 0, alpha / sigma, 0.0)  # a picture without noise is its own mean
+        strength = (like(signal, norms) * norms) ** exponent
         return like(strength, x_t) * difference
 
     return term

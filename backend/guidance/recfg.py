@@ -10,7 +10,7 @@ and the term has mean 0 over noisy pictures of the class: the mean shift is gone
 
 For posterior means E[eps_c] = 0, because E[D_c] = E[x_0]. So r = 0 wherever E[eps_u], the mean shift, is not 0, and what is left is
 (1 + gamma) eps_c: no contrast with all data, but a power of the class's own density, which draws samples to its mean. For a network
-r is the ratio of two small errors (on digits, from 32 pictures, 90 % of the ratios are between -4 and 9), and no pictures come out.
+r is the ratio of two small errors (from 32 digits with two noises, 90 % of the ratios are from -4 to 9), and no pictures come out.
 The authors' code (https://github.com/thuxmf/recfg) takes another ratio,
 
     r = E[eps_c eps_u] / E[eps_u^2],
@@ -26,21 +26,18 @@ from torch import Tensor
 
 from backend.denoiser.base import Condition, Denoiser, as_time, branches, like
 from backend.denoiser.combine import Term
-from backend.sampling.noise import noise
 from backend.schedule import Schedule
 
 
 @torch.no_grad()
 def noises(
-    denoiser: Denoiser, condition: Condition, pictures: Tensor, t: Tensor | float, seed: int
+    denoiser: Denoiser, condition: Condition, pictures: Tensor, eps: Tensor, t: Tensor | float
 ) -> tuple[Tensor, Tensor]:
-    """eps_c and eps_u, (2 n, *shape) each, at pictures of the class (n, *shape) with noise and with its negative."""
+    """eps_c and eps_u, (n, *shape) each, at pictures of the class with noise eps, both (n, *shape)."""
     t = as_time(t)
     alpha, sigma = (like(a, pictures) for a in denoiser.schedule(t))
-    eps = noise(range(seed, seed + len(pictures)), denoiser.shape, pictures.device, pictures.dtype)
-    x_t = alpha * pictures.repeat(2, *[1] * (pictures.ndim - 1)) + sigma * torch.cat([eps, -eps])
-    both = branches(denoiser, x_t, t, [condition, {}])
-    conditional, unconditional = (x_t - alpha * both) / sigma
+    x_t = alpha * pictures + sigma * eps
+    conditional, unconditional = (x_t - alpha * branches(denoiser, x_t, t, [condition, {}])) / sigma
     return conditional, unconditional
 
 
