@@ -27,7 +27,7 @@ const Y = (g) => TOP + ((S.top - g) / (S.top - LEAST)) * high();
 const way = (places) => places.map(([u, g], i) => (i ? "L" : "M") + X(u).toFixed(1) + " " + Y(g).toFixed(1)).join("");
 
 function node(name, attributes, text) {
-  const made = document.createElementNS("http://www.w3.org/2000/svg", name);
+  const made = document.createElementNS(svg.namespaceURI, name);
   for (const [key, value] of Object.entries(attributes)) made.setAttribute(key, value);
   if (text !== undefined) made.textContent = text;
   return made;

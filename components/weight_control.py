@@ -147,7 +147,7 @@ def _shown(prediction: Prediction | None, sentence: str | None) -> dict[str, Any
     """As JSON. A sentence alone leaves the weight that was drawn last."""
     if prediction is None:
         return {"words": "", "notes": (sentence or "")[:MAX_WORDS]}
-    notes = " ".join(filter(None, (prediction.idle, prediction.unstable)))
+    notes = " ".join(filter(None, (prediction.idle, prediction.unstable, prediction.note)))
     return {
         "low": prediction.low,
         "high": prediction.high,

@@ -47,7 +47,8 @@ class Prediction:
         modes, per log l (backend.guidance.theory).
     shift: how far the mean moves from where it is without guidance, over |mu_c - mu_u|; None where the means agree.
     variance, variance_plain: total variance over the class's own, with guidance and without.
-    unstable: a sentence about steps that are too long; idle: those about settings that change nothing; "" for none.
+    unstable: a sentence about steps that are too long; idle: those about settings that change nothing; note: one about what is
+        left out; "" for none.
     """
 
     level: Tensor
@@ -62,6 +63,7 @@ class Prediction:
     variance_plain: float
     unstable: str = ""
     idle: str = ""
+    note: str = ""
 
 
 @dataclass(frozen=True)
