@@ -21,7 +21,7 @@ from components.pictures import data_uri, image, sheet
 FIRST = CompareClasses()  # its result is shipped in assets/runs
 MODELS = [("digits", "digits"), ("drawn faces", "avatars")]
 SECONDS = {"digits": 0.004, "avatars": 0.035}  # a noise, class and step, all ways, on 2 cores
-SMALL = 16  # pixels of a side up to which pictures stay PNG
+SMALL, ZOOM = 16, 4  # pixels of a side up to which pictures stay PNG, and how many each of them becomes
 STYLE = (Path(__file__).parent / "guidance_patterns.css").read_text()
 NAMES = {
     "conditional": "conditional only, γ = 0",
@@ -104,8 +104,7 @@ def _sheets(result: Patterns, request: CompareClasses) -> str:
         "</figcaption></figure>"
         for way in result.ways
     )
-    small = " small" if result.ways[0].pictures.shape[-1] <= SMALL else ""
-    return f"<div class='ways{small}'>{cells}</div>"
+    return f"<div class='ways'>{cells}</div>"
 
 
 def _named(way: Way, request: CompareClasses) -> str:
@@ -116,7 +115,7 @@ def _uri(pictures: Tensor) -> str:
     """Pictures (n, K, *shape) uint8 as one picture: digits lossless, faces as JPEG."""
     page = sheet(pictures.flatten(0, 1).float() / 127.5 - 1, pictures.shape[1])
     if pictures.shape[-1] <= SMALL:
-        return data_uri(page)
+        return data_uri(page.repeat_interleave(ZOOM, 1).repeat_interleave(ZOOM, 2))
     file = io.BytesIO()
     image(page).save(file, "JPEG", quality=88, subsampling=0)
     return "data:image/jpeg;base64," + base64.b64encode(file.getvalue()).decode()
@@ -142,11 +141,12 @@ def _bars(result: Patterns) -> go.Figure:
                 "width": 3,
             },
         )
-    return figure.add_hline(
-        result.real,
-        line={"width": 1, "dash": "dot"},
-        annotation_text="between classes, real pictures",
-        annotation_position="top right",
+    return figure.add_scatter(
+        x=ways,
+        y=[result.real] * len(ways),
+        name="between the classes of real pictures",
+        mode="lines",
+        line={"width": 1.5, "dash": "dot", "color": PALETTE[-1]},
     )
 
 
