@@ -34,10 +34,13 @@ RULES = {
 
 
 def build(
-    fields: Mapping[str, gr.components.Component], keep: gr.Button, seconds: Callable[[GuideNetwork], float]
+    fields: Mapping[str, gr.components.Component],
+    keep: gr.Button,
+    seconds: Callable[[GuideNetwork], float],
+    read: Callable[[dict[str, Any]], dict[str, Any]],
 ) -> Action:
     """The panel; returns its action. fields: those of GuideNetwork that a person sets; keep: adds them to the settings; seconds:
-    about how long a setting takes."""
+    about how long a setting takes; read: what makes fields of their values."""
 
     def words(settings: list[str]) -> str:
         return f"Run side by side (about {max(1, round(sum(map(seconds, _missing(settings)))))} s)"
@@ -65,7 +68,7 @@ def build(
     quiet = {"show_progress": "hidden", "api_visibility": "private"}
     comparing.on(button.click)
     keep.click(
-        lambda kept, *values: _kept(kept, dict(zip(fields, values, strict=True))),
+        lambda kept, *values: _kept(kept, read(dict(zip(fields, values, strict=True)))),
         [settings, *fields.values()],
         settings,
         **quiet,

@@ -1,10 +1,12 @@
 """The guidance tab's view of real networks: samples with and without guidance from the same noises, at every step."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import gradio as gr
 
+from backend.experiments.guidance_weight import PredictGuidance, Prediction, predict
 from backend.experiments.guide import GuideNetwork, NetworkGuidance, Underway
 from backend.experiments.guide_film import Film, FilmGuidance
 from backend.guidance.class_statistics import LABELS
@@ -18,6 +20,7 @@ from components.guidance_numbers import numbers
 from components.guidance_pictures import file_uri, sheet_uri
 from components.scrubber import Scene, Scenes, Scrubber
 from components.sheets import Sheet, Sheets
+from components.weight_row import weight_row
 
 FIRST = GuideNetwork()  # what the panel opens with
 OPENING = FilmGuidance(
@@ -37,7 +40,9 @@ PARTS = {
     "negative": "add Neg-CPC",
     "residual": "add residual",
 }
-WEIGHTS = ["constant", "interval", "triangle", "early", "late", "linear"]
+WEIGHTS = ["constant", "interval", "triangle", "early", "late", "linear", "curve"]
+FORESEEN = ("model", "label", "rule", "mode", "mean_shift", "positive", "negative", "solver", "steps")
+NOT_CFG = "This is what CFG would do; the rule that is chosen is another."
 SOLVERS = [("ODE (DPM-Solver++ 2M)", "ode"), ("SDE (ancestral)", "sde")]
 NAMES = ("without guidance (γ = 0)", "guided, same noises")
 CHARTS = {
@@ -60,6 +65,16 @@ def build() -> list[Action]:
         with gr.Row():
             with gr.Column(scale=4, min_width=330):
                 fields = _controls()
+                others = {name: fields[name] for name in FORESEEN}
+                row = weight_row(
+                    "network-by",
+                    WEIGHTS,
+                    FIRST,
+                    drawn=_foreseen(FIRST.values()),
+                    predict=_foreseen,
+                    others=others,
+                )
+                fields |= row.fields
                 with gr.Row(equal_height=True):
                     button = gr.Button(
                         _words(FIRST.model, FIRST.samples, FIRST.steps),
@@ -79,16 +94,16 @@ def build() -> list[Action]:
         outputs = [pictures, scrubber, said, numbers_, *charts]
         guiding = Action(
             GuideNetwork, fields, lambda event, request: _shown(event, request, outputs), outputs,
-            answer=_answer, name="guide", gateway=_progress_last,
+            read=row.read, answer=_answer, name="guide", gateway=_progress_last,
         )  # fmt: skip
         with gr.Row():
             with gr.Column(min_width=330):
                 numbers_.render()
             with gr.Column(min_width=330):
                 charts[-1].render()
-        for row in (charts[:2], charts[2:4]):
+        for pair in (charts[:2], charts[2:4]):
             with gr.Row(elem_classes="charts"):
-                for chart in row:
+                for chart in pair:
                     chart.render()
 
     quiet = {"show_progress": "hidden", "api_visibility": "private"}
@@ -97,7 +112,7 @@ def build() -> list[Action]:
     model.input(lambda name: LABELS[name][1], model, label, **quiet)
     model.change(lambda name: gr.Dropdown(choices=list(LABELS[name])), model, label, **quiet)
     gr.on([one.change for one in (model, samples, steps)], _words, [model, samples, steps], button, **quiet)
-    return [guiding, compare.build(fields, keep, seconds)]
+    return [guiding, compare.build(fields, keep, seconds, row.read)]
 
 
 def _controls() -> dict[str, gr.components.Component]:
@@ -113,9 +128,6 @@ def _controls() -> dict[str, gr.components.Component]:
                 elem_id="network-label",
             ),
         }  # fmt: skip
-    fields["gamma"] = gr.Slider(
-        -1, 10, FIRST.gamma, step=0.1, label="guidance weight γ", elem_id="network-gamma"
-    )
     fields["rule"] = gr.Dropdown(
         [(title, name) for name, title in compare.RULES.items()],
         value=FIRST.rule,
@@ -129,18 +141,6 @@ def _controls() -> dict[str, gr.components.Component]:
             for name, words in PARTS.items()
         }
     with gr.Row(equal_height=True):
-        fields["weight"] = gr.Dropdown(
-            WEIGHTS,
-            value=FIRST.weight,
-            label="weight over noise",
-            min_width=120,
-            elem_id="network-weight-kind",
-        )
-        for name, words in (("low", "window from σ/α"), ("high", "to")):
-            fields[name] = gr.Number(
-                getattr(FIRST, name), label=words, minimum=0, min_width=90, elem_id=f"network-{name}"
-            )
-    with gr.Row(equal_height=True):
         fields["solver"] = gr.Dropdown(
             SOLVERS, value=FIRST.solver, label="solver", min_width=160, elem_id="network-solver"
         )
@@ -153,6 +153,17 @@ def _controls() -> dict[str, gr.components.Component]:
                 low, high, getattr(FIRST, name), step=1, label=words, min_width=140, elem_id=f"network-{name}"
             )
     return fields
+
+
+def _foreseen(values: dict[str, Any]) -> Prediction:
+    """What the linear model makes of these settings of GuideNetwork; those of samples count for nothing. Raises BadInput."""
+    known = PredictGuidance().values()
+    parts = [name for name in PARTS if name in known]
+    asked = {name: value for name, value in values.items() if name in known and name != "mode"}
+    if values["mode"] == "network":  # the whole difference, whatever is ticked
+        asked |= dict.fromkeys(parts, True)
+    found = predict(PredictGuidance.parse(asked | {"data": values["model"], "sampler": "network"}))
+    return found if values["rule"] == "cfg" else replace(found, note=NOT_CFG)
 
 
 def _words(model: str, samples: int, steps: int) -> str:

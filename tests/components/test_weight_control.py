@@ -12,6 +12,7 @@ from backend.experiments.guidance_weight import PredictGuidance, predict
 from backend.experiments.guide import GuideNetwork
 from backend.guidance.weights import MOST_POINTS
 from backend.request import BadInput
+from components import guidance_network_panel as network
 from components.weight_control import Drawn, WeightControl, words
 from components.weight_row import _begin, _tell, used, weight_row
 
@@ -156,3 +157,14 @@ def test_only_a_request_with_a_numbered_mode_asks_for_one():
     with gr.Blocks():
         assert "mode" not in weight_row("network", ["constant", "curve"], GuideNetwork()).fields
         assert "mode" not in weight_row("plane", KINDS, GuideMixture()).fields
+
+
+def test_the_networks_panel_foresees_what_the_linear_model_does():
+    found = network._foreseen(GuideNetwork(model="digits", label="3", gamma=2.0).values())
+    same = predict(PredictGuidance(gamma=2.0, sampler="network", steps=20))
+    assert (found.shift, found.variance, found.note) == (same.shift, same.variance, "")
+    off = {"model": "digits", "label": "3", "positive": False}
+    whole = network._foreseen(GuideNetwork(**off).values())
+    part = network._foreseen(GuideNetwork(**off, mode="linear").values())
+    assert part.variance < whole.variance  # in the mode "network" a part that is switched off counts
+    assert network._foreseen(GuideNetwork(rule="apg").values()).note == network.NOT_CFG
