@@ -11,7 +11,7 @@ import torch
 from backend.data import digits
 from backend.denoiser.base import given
 from backend.denoiser.combine import Guided
-from backend.experiments.guide import GuideNetwork, NetworkGuidance
+from backend.experiments.guide import GuideNetwork
 from backend.experiments.guide_rules import GuideRatios, grid, pictures_of
 from backend.guidance import cfg_plus_plus, recfg
 from backend.guidance.classifier_guidance import classifier_term
@@ -20,29 +20,16 @@ from backend.guidance.power_law import power_law
 from backend.guidance.weights import constant
 from backend.inference import cache
 from backend.inference.load import load
-from backend.jobs import result_file
 from backend.request import BadInput, Request
 from backend.sampling import ancestral, dpm_solver, last
 from backend.sampling.noise import noise
 from backend.schedule import noise_level
+from tests.experiments.guiding import TINY, own_results, result  # noqa: F401  a fixture
 
-TINY = {"model": "digits", "label": "3", "samples": 3, "steps": 6, "seed": 5}
 RULES = get_args(get_type_hints(GuideNetwork)["rule"])
 OTHERS = RULES[1:]
 BLIND = (*DEGRADED, "classifier")
 CONDITION = {"label": torch.tensor(3)}
-
-
-@pytest.fixture(autouse=True)
-def own_results(monkeypatch):
-    monkeypatch.setattr(cache, "results", cache.Cache(2**28, result_file.size))
-
-
-def result(network=None, /, **values):
-    request = GuideNetwork.parse(TINY | values)
-    *_, found = request.run(network or load(request.model))
-    assert isinstance(found, NetworkGuidance)
-    return found
 
 
 def start(schedule):
