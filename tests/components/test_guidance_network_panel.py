@@ -153,7 +153,7 @@ def test_numbers_that_could_not_be_computed_are_dashes(guided):
 
 def test_the_button_says_how_long_it_takes():
     assert panel._words("digits", 16, 20) == "Run (about 1 s)"
-    assert panel._words("avatars", 32, 20) == "Run (about 21 s)"
+    assert panel._words("avatars", 32, 20) == "Run (about 15 s)"
 
 
 def test_an_answer_for_a_program_holds_no_states(guided):
