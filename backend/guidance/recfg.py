@@ -10,12 +10,12 @@ and the term has mean 0 over noisy pictures of the class: the mean shift is gone
 
 For posterior means E[eps_c] = 0, because E[D_c] = E[x_0]. So r = 0 wherever E[eps_u], the mean shift, is not 0, and what is left is
 (1 + gamma) eps_c: no contrast with all data, but a power of the class's own density, which draws samples to its mean. For a network
-r is the ratio of two small errors (from 32 digits with two noises, 90 % of the ratios are from -4 to 9), and no pictures come out.
+r is the ratio of two small errors (from 32 digits with two noises, 90 % of the ratios are from -4 to 9), and the samples explode.
 The authors' code (https://github.com/thuxmf/recfg) takes another ratio,
 
     r = E[eps_c eps_u] / E[eps_u^2],
 
-the multiple of eps_u that is nearest to eps_c, close to 1. That is what samples here. It makes the shift smaller, not 0: between
+the multiple of eps_u that is nearest to eps_c, close to 1. That is what samples here. It leaves r times the mean shift: between
 Gaussians along an axis r = (v_u + l^2) / (v_c + d^2 + l^2), with d the difference of their means.
 """
 
