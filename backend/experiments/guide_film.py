@@ -7,7 +7,6 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import torch
-from PIL import Image
 from torch import Tensor
 from torch.nn.functional import pad
 
@@ -56,6 +55,8 @@ class FilmGuidance(Request):
 def sheet_file(pictures: Tensor) -> bytes:
     """Pictures (n, C, H, W) in [-1, 1], cut there, in a square with white lines between: small ones as PNG, each number a square
     of pixels; others as JPEG."""
+    from PIL import Image
+
     columns, small = math.isqrt(len(pictures) - 1) + 1, pictures.shape[-1] <= SMALL
     page = _sheet(pictures.float().clamp(-1, 1), columns)
     values = ((page + 1) * 127.5).round().to(torch.uint8).expand(3, -1, -1)
