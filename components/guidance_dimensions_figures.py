@@ -120,7 +120,8 @@ def _frame(found: Potential, i: int) -> dict:
     data, q = [], array(found.q)
     for name in CURVES:
         y = array(getattr(found, name)[i])
-        least = np.flatnonzero((y[1:-1] <= y[:-2]) & (y[1:-1] <= y[2:])) + 1
+        before = np.concatenate([[np.inf], y[:-2]])  # the leftmost of all, at -3, is at the edge
+        least = np.flatnonzero((y[:-1] <= before) & (y[:-1] <= y[1:]))
         data += [{"y": y}, {"x": q[least], "y": y[least]}]
     return {"data": data, "traces": list(range(len(data)))}
 
