@@ -45,4 +45,4 @@ def pair(found: float | None, real: float | None) -> str:
 def factors(distances: tuple[tuple[str, float], ...]) -> str:
     """The factors whose marginals are furthest from real ones, in standard deviations of the prior."""
     furthest = sorted(distances, key=lambda one: -one[1])[:FURTHEST]
-    return ", ".join(f"{name} {distance:.2f}" for name, distance in furthest) or NONE
+    return "<br>".join(f"{name} {distance:.2f}" for name, distance in furthest) or NONE

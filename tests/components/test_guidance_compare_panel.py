@@ -81,6 +81,14 @@ def test_more_than_six_settings_are_a_sentence():
         panel._kept([], TINY.values() | {"gamma": -7.0})
 
 
+def test_a_link_fills_the_list(compared):
+    request, _ = compared
+    with gr.Blocks():
+        action = panel.build({}, gr.Button(), lambda setting: 1.0, dict)
+    (found,) = action.restore(request).items()
+    assert found[0].postprocess(found[1]) == list(request.settings)
+
+
 def test_the_model_is_that_of_the_first_setting():
     assert panel._read({"settings": [TINY.to_query()]})["model"] == "digits"
     assert panel._read({"settings": None}) == {"settings": [], "model": panel.FIRST.model}

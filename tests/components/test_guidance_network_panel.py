@@ -146,7 +146,7 @@ def test_numbers_that_could_not_be_computed_are_dashes(guided):
         "Frechet, own features",
     ):
         assert found[name] == "–"
-    assert found["factors furthest from real"] == "smile 0.90, tilt 0.70, hair 0.50"
+    assert found["factors furthest from real"] == "smile 0.90<br>tilt 0.70<br>hair 0.50"
     sure = numbers(replace(quality, accuracy=Estimate(0.5, 0.25, 0.75, 8)), 1, 2, 3.0)
     assert sure["read as the class"] == "50 % <small>[25, 75]</small>"
 
