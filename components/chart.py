@@ -26,6 +26,8 @@ import gradio as gr
 import plotly
 import plotly.graph_objects as go
 
+from components.view import View
+
 MAX_CHARACTERS = 24_000_000  # of one figure as JSON
 MAX_TEXT = 200  # characters of a category
 MAX_NUMBER = 2**31  # of curves, points, frames
@@ -58,7 +60,7 @@ class Point:
     frame: int = -1
 
 
-class Chart(gr.HTML):
+class Chart(View):
     """Value in: a Figure (one without traces empties the chart), or None to leave everything as it is.
     Value out: Point.
 
@@ -102,13 +104,8 @@ class Chart(gr.HTML):
         except (TypeError, KeyError, ValueError, AttributeError, OverflowError):
             raise gr.Error("The point of the plot could not be read.") from None
 
-    def postprocess(self, value: go.Figure | None) -> dict[str, Any]:
-        """An update of the property `shown`.
-
-        Raises:
-            ValueError: where it would be too large to send.
-        """
-        return {"__type__": "update"} | ({} if value is None else {"props": {"shown": _wire(value)}})
+    def wire(self, value: go.Figure) -> str:
+        return _wire(value)
 
     def api_info(self) -> dict[str, Any]:
         """The point travels as an object of curve, index, x, y and frame."""

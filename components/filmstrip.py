@@ -19,6 +19,8 @@ from typing import Any
 
 import gradio as gr
 
+from components.view import View
+
 MAX_STRIPS = 8
 MAX_FRAMES = 65
 MAX_CHARACTERS = 24_000_000  # of all data URIs in one message
@@ -91,7 +93,7 @@ class Position:
     strengths: tuple[float, ...] = ()
 
 
-class Filmstrip(gr.HTML):
+class Filmstrip(View):
     """Value in: Slides, or None to leave everything as it is. Value out: Position.
 
     Events: `input` when a slider has come to rest at another strength (also after Undo and Reset), `select` when
@@ -125,13 +127,8 @@ class Filmstrip(gr.HTML):
             raise gr.Error("The slider positions could not be read.") from None
         return Position(key, index, strengths)
 
-    def postprocess(self, value: Slides | None) -> dict[str, Any]:
-        """An update of the property `shown`.
-
-        Raises:
-            ValueError: where it would be unsafe, inconsistent or too large to send.
-        """
-        return {"__type__": "update"} | ({} if value is None else {"props": {"shown": _wire(value)}})
+    def wire(self, value: Slides) -> dict[str, Any]:
+        return _wire(value)
 
     def api_info(self) -> dict[str, Any]:
         """The position travels as an object of key, index and strengths."""

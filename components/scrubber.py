@@ -13,6 +13,8 @@ from typing import Any
 
 import gradio as gr
 
+from components.view import View
+
 MAX_SCENES = 200
 MAX_PICTURES = 24
 MAX_CHARACTERS = 24_000_000  # of all data URIs in one message
@@ -63,7 +65,7 @@ class Place:
     picture: int = -1
 
 
-class Scrubber(gr.HTML):
+class Scrubber(View):
     """Value in: Scenes, or None to leave everything as it is. Value out: Place.
 
     Events: `input` when the slider has come to rest, `select` when a picture is clicked. Bind them with
@@ -105,13 +107,8 @@ class Scrubber(gr.HTML):
             raise gr.Error("The place of the slider could not be read.") from None
         return Place(key, index, picture)
 
-    def postprocess(self, value: Scenes | None) -> dict[str, Any]:
-        """An update of the property `shown`.
-
-        Raises:
-            ValueError: where it would be unsafe, inconsistent or too large to send.
-        """
-        return {"__type__": "update"} | ({} if value is None else {"props": {"shown": _wire(value)}})
+    def wire(self, value: Scenes) -> dict[str, Any]:
+        return _wire(value)
 
     def api_info(self) -> dict[str, Any]:
         """The place travels as an object of key, index and picture."""

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import gradio as gr
+from components.view import View
 
 MAX_SHEETS = 8
 MAX_FRAMES = 201
@@ -27,7 +27,7 @@ class Sheet:
     frames: Sequence[str]
 
 
-class Sheets(gr.HTML):
+class Sheets(View):
     """Value in: Sheets of pictures, or None to leave everything as it is. group: whose "scrub" events it follows."""
 
     def __init__(self, value: Sequence[Sheet] = (), *, group: str, elem_id: str | None = None):
@@ -42,13 +42,8 @@ class Sheets(gr.HTML):
         )
         self.value = None
 
-    def postprocess(self, value: Sequence[Sheet] | None) -> dict[str, Any]:
-        """An update of the property `shown`.
-
-        Raises:
-            ValueError: where it would be unsafe or too large to send.
-        """
-        return {"__type__": "update"} | ({} if value is None else {"props": {"shown": _wire(value)}})
+    def wire(self, value: Sequence[Sheet]) -> list[dict[str, Any]]:
+        return _wire(value)
 
 
 def _wire(sheets: Sequence[Sheet]) -> list[dict[str, Any]]:

@@ -87,6 +87,9 @@ class WeightControl(gr.HTML):
             most=POINTS,
         )
         self.value = list(curve)
+        # Gradio puts arguments into the page by their names; what is no attribute would be an event there, and a copy of that
+        # a copy of the whole page.
+        self.kind, self.curve = kind, list(curve)
 
     def preprocess(self, payload: Any) -> tuple[float, ...]:
         """The curve. gr.Error for anything that this page cannot have sent."""

@@ -1,0 +1,32 @@
+"""What Python shows in an HTML component travels as the property `shown`: at once, or when its tab is first opened."""
+
+from typing import Any
+
+import gradio as gr
+
+
+class Opening:
+    """As a value: what the component was built with and has held back."""
+
+
+class View(gr.HTML):
+    """Base of our components that are only shown to. Subclasses give `shown` at construction, and write `wire`."""
+
+    _held: Any = None
+
+    def wire(self, value: Any) -> Any:
+        """A value as the property `shown`: JSON, checked.
+
+        Raises:
+            ValueError: where it would be unsafe, inconsistent or too large to send.
+        """
+        raise NotImplementedError
+
+    def hold_back(self) -> None:
+        """Empty in the page, which is so much smaller, until an event returns `Opening()`."""
+        self._held, self.props["shown"] = self.props["shown"], None
+
+    def postprocess(self, value: Any) -> dict[str, Any]:
+        """An update of the property `shown`; None leaves everything as it is."""
+        shown = self._held if isinstance(value, Opening) else None if value is None else self.wire(value)
+        return {"__type__": "update"} | ({} if shown is None else {"props": {"shown": shown}})
