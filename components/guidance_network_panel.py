@@ -111,7 +111,8 @@ def build() -> list[Action]:
     guiding.on(button.click)
     model.input(lambda name: LABELS[name][1], model, label, **quiet)
     model.change(lambda name: gr.Dropdown(choices=list(LABELS[name])), model, label, **quiet)
-    gr.on([one.change for one in (model, samples, steps)], _words, [model, samples, steps], button, **quiet)
+    asked = [model, samples, steps]
+    gr.on([one.change for one in asked], _words, asked, button, trigger_mode="always_last", **quiet)
     return [guiding, compare.build(fields, keep, seconds, row.read)]
 
 

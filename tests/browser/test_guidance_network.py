@@ -124,13 +124,16 @@ def test_parts_that_change_nothing_are_a_sentence(guidance):
 def test_cancel_ends_a_run_and_the_next_one_runs(page, address):
     open_tab(page, address)
     choose(page, "model", "drawn faces")
-    number(page, "seed", 77)
+    for name, value in (("samples", 64), ("steps", 60)):  # long enough to be met on its way
+        number(page, name, value)
+    page.wait_for_function("document.querySelector('#network-run').textContent.includes('about 92 s')")
     page.locator("#network-run").click()
     page.wait_for_function(f"{line('network')}.state === 'running' && {line('network')}.done > 0")
     page.locator("#network .line[data-state=running] .cancel").click()
     state(page, "network", "cancelled")
     choose(page, "model", "digits")
     number(page, "samples", 4)
+    number(page, "steps", 10)
     page.locator("#network-run").click()
     state(page, "network", "done")
 
