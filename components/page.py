@@ -67,15 +67,14 @@ def build(
         bar = _bar(models, model, image, t)
         notice = gr.HTML(elem_id="notice", visible=False)
         actions: dict[Action, str] = {}
-        later: dict[str, _Later] = {}
+        panels: dict[str, gr.Tab] = {}
         with gr.Tabs(elem_id="tabs") as strip:
             for tab in tabs:
-                with gr.Tab(tab.title, id=tab.name) as panel:
+                with gr.Tab(tab.title, id=tab.name) as panels[tab.name]:
                     actions |= dict.fromkeys(tab.build(bar), tab.name)
                     explanation(tab.name)
-                if tab is not tabs[0]:
-                    later[tab.name] = _hold_back(panel)
         gr.HTML(_FOOTER, elem_id="footer")
+        later = {tab.name: _hold_back(panels[tab.name]) for tab in tabs[1:]}
         _open_links(blocks, notice, strip, actions, later)
     return blocks
 

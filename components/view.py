@@ -27,6 +27,7 @@ class View(gr.HTML):
         self._held, self.props["shown"] = self.props["shown"], None
 
     def postprocess(self, value: Any) -> dict[str, Any]:
-        """An update of the property `shown`; None leaves everything as it is."""
+        """An update of the property `shown`; None leaves everything as it is. The other properties come along, because a component
+        that the browser has not built yet would lose them."""
         shown = self._held if isinstance(value, Opening) else None if value is None else self.wire(value)
-        return {"__type__": "update"} | ({} if shown is None else {"props": {"shown": shown}})
+        return {"__type__": "update"} | ({} if shown is None else {"props": self.props | {"shown": shown}})
