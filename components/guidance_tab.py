@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from components import guidance_claims_panel as claims
 from components import guidance_dimensions_panel as dimensions
 from components import guidance_gaussian_panel as gaussian
 from components import guidance_jacobian_panel as jacobian
@@ -15,7 +16,7 @@ from components.page import Bar
 
 def build(bar: Bar) -> Sequence[Action]:
     """The tab's content, top to bottom; returns the actions that a link may open."""
-    return [
+    actions = [
         *gaussian.build(),
         *network.build(),
         linear.build(),
@@ -24,3 +25,5 @@ def build(bar: Bar) -> Sequence[Action]:
         plane.build(),
         dimensions.build(),
     ]
+    claims.build()
+    return actions
