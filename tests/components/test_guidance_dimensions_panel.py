@@ -147,6 +147,12 @@ def test_dimensions_may_be_typed():
             panel._read({"dimensions": typed})
 
 
+def test_a_link_brings_several_dimensions():
+    chosen = panel.Dimensions([4, 8], multiselect=True, allow_custom_value=True)
+    for value in ((4, 20), [4, 20]):
+        assert chosen.postprocess(value) == [4, 20]
+
+
 def test_the_button_says_how_long_it_takes():
     first = panel.FIRST
     known = (first.rate, first.power, first.samples, first.steps)
