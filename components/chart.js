@@ -225,4 +225,5 @@ function scrub(e) {
 document.addEventListener("scrub", scrub);
 
 watch("shown", () => adopt(props.shown));
-adopt(props.shown);
+watch("opening", () => props.shown || adopt(props.opening));
+adopt(props.shown || props.opening);

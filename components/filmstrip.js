@@ -296,4 +296,5 @@ function resize() {
 }
 new ResizeObserver(resize).observe(canvas);
 watch("shown", () => adopt(props.shown));
-adopt(props.shown);
+watch("opening", () => props.shown || adopt(props.opening));
+adopt(props.shown || props.opening);

@@ -84,4 +84,5 @@ async function adopt(value) {
 }
 
 watch("shown", () => adopt(props.shown));
-adopt(props.shown);
+watch("opening", () => props.shown || adopt(props.opening));
+adopt(props.shown || props.opening);

@@ -14,6 +14,9 @@ class View(gr.HTML):
 
     _held: Any = None
 
+    def __init__(self, **options: Any):
+        super().__init__(**options, opening=None)
+
     def wire(self, value: Any) -> Any:
         """A value as the property `shown`: JSON, checked.
 
@@ -27,7 +30,12 @@ class View(gr.HTML):
         self._held, self.props["shown"] = self.props["shown"], None
 
     def postprocess(self, value: Any) -> dict[str, Any]:
-        """An update of the property `shown`; None leaves everything as it is. The other properties come along, because a component
+        """An update of the property `shown`, or of `opening`, which the browser shows only where there is nothing yet: an answer
+        that comes late must not undo a run. None leaves everything as it is. The other properties come along, because a component
         that the browser has not built yet would lose them."""
-        shown = self._held if isinstance(value, Opening) else None if value is None else self.wire(value)
-        return {"__type__": "update"} | ({} if shown is None else {"props": self.props | {"shown": shown}})
+        update = {"__type__": "update"}
+        if value is None:
+            return update
+        others = {name: one for name, one in self.props.items() if name not in ("shown", "opening")}
+        shown = {"opening": self._held} if isinstance(value, Opening) else {"shown": self.wire(value)}
+        return update | {"props": others | shown}

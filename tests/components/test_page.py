@@ -111,7 +111,8 @@ def test_what_a_later_tab_opens_with_stays_out_of_the_page_until_it_is_opened():
     blocks = page.build([("Small", "small")], tabs, model="small", image="gallery:1", t=0.5)
     (scrubber,) = (block for block in blocks.blocks.values() if isinstance(block, Scrubber))
     assert scrubber.props["shown"] is None
-    assert scrubber.postprocess(Opening())["props"]["shown"]["key"] == "first"
+    opening = scrubber.postprocess(Opening())["props"]
+    assert opening["opening"]["key"] == "first" and "shown" not in opening and opening["group"] == "g"
     assert scrubber.postprocess(Scenes("next"))["props"]["shown"]["key"] == "next"
     assert "props" not in scrubber.postprocess(None)
     (fill,) = (fn for fn in blocks.fns.values() if scrubber in fn.outputs and len(fn.inputs) == 1)
