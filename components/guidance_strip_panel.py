@@ -8,10 +8,13 @@ import gradio as gr
 import plotly.graph_objects as go
 
 from backend.experiments.guidance_strip import GammaStrip, SweepGamma
+from backend.inference.cache import find
 from components.action import Action
 from components.chart import Chart
 from components.figures import base, line
 from components.pictures import data_uri, sheet
+
+FIRST = SweepGamma()  # its result is shipped in assets/runs
 
 
 def build(
@@ -22,13 +25,17 @@ def build(
     Args:
         inputs: field name -> component, of GuideGaussian. read: what makes fields of their values.
     """
-    with gr.Row(equal_height=True):
+    shipped: GammaStrip | None = find(FIRST)
+    with gr.Row():
         with gr.Column(scale=6, min_width=330):
             button = gr.Button("Strip over γ: the same noises at twelve weights", elem_id="gamma-strip-run")
-            pictures = gr.HTML(elem_id="gamma-strip")
+            pictures = gr.HTML(_pictures(shipped) if shipped else "", elem_id="gamma-strip")
         with gr.Column(scale=4, min_width=330):
             chart = Chart(
-                None, elem_id="gamma-moments", label="Variance and mean over γ", height=240, render=False
+                _figure(shipped) if shipped else None,
+                elem_id="gamma-moments",
+                label="Variance and mean over γ",
+                height=240,
             )
     action = Action(
         SweepGamma,
@@ -38,7 +45,6 @@ def build(
         read=lambda values: {name: v for name, v in read(values).items() if name != "gamma"},
         name="guidance_strip",
     )
-    chart.render()
     action.on(button.click)
     return action
 

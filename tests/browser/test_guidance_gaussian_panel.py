@@ -52,8 +52,13 @@ def test_other_data_bring_their_classes(guidance):
 
 
 def test_the_strip_shows_twelve_weights(guidance):
+    assert guidance.locator("#gamma-strip figcaption span").count() == 12
+    picture = "document.querySelector('#gamma-strip img').src"
+    before = guidance.evaluate(picture)
+    guidance.get_by_label("Pos-CPC", exact=True).click()
     guidance.locator("#gamma-strip-run").click()
-    guidance.wait_for_function("document.querySelectorAll('#gamma-strip figcaption span').length === 12")
+    guidance.wait_for_function(f"{picture} !== {before!r}")
+    guidance.get_by_label("Pos-CPC", exact=True).click()
     guidance.locator("#gamma-moments").scroll_into_view_if_needed()
     guidance.wait_for_function("document.querySelectorAll('#gamma-moments .main-svg').length > 0")
 

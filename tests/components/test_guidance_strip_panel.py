@@ -4,6 +4,7 @@ import numpy as np
 import torch
 
 from backend.experiments.guidance_strip import GammaStrip
+from backend.inference.cache import find
 from components import guidance_strip_panel as panel
 from components.pictures import data_uri
 
@@ -13,6 +14,13 @@ def strip(shape=(1, 2, 2)):
     levels = torch.tensor([[-1.0, 0.0], [-0.5, 0.5], [0.0, 1.0]])  # (weight, noise)
     pictures = levels.view(3, 2, *[1] * len(shape)).expand(3, 2, *shape)
     return GammaStrip(gamma, pictures, torch.tensor([9.0, 1.0, 1e-12]), torch.tensor([1.0, 0.0, 2.0]))
+
+
+def test_the_strip_opens_with_a_shipped_run_that_can_be_made_again():
+    shipped = find(panel.FIRST)
+    *_, again = panel.FIRST.run(None)
+    assert torch.allclose(shipped.variance, again.variance, rtol=1e-6)
+    assert torch.allclose(shipped.pictures, again.pictures, atol=1e-4)
 
 
 def test_a_row_is_a_noise_and_a_column_a_weight():
