@@ -7,6 +7,7 @@ import gradio as gr
 import plotly.graph_objects as go
 
 from backend.experiments.guidance_dimension import GuideHighDimension, HighDimension
+from backend.experiments.guidance_weight import Prediction, of_dimension
 from backend.guidance import mixtures
 from backend.inference.cache import find
 from backend.request import require
@@ -14,6 +15,7 @@ from components import guidance_dimensions_figures as figures
 from components.action import Action
 from components.chart import Chart
 from components.scrubber import Scene, Scenes, Scrubber
+from components.weight_row import weight_row
 
 FIRST = (
     GuideHighDimension()
@@ -21,7 +23,7 @@ FIRST = (
 GROUP = "potential"
 CLASSES = [(words, kind) for kind, words in figures.KINDS.items()]
 AGAINST = [(words, field) for field, words in figures.AGAINST.items()]
-WEIGHTS = ["constant", "interval", "triangle", "early", "late", "linear", "switch"]
+WEIGHTS = ["constant", "interval", "triangle", "early", "late", "linear", "switch", "curve"]
 SOLVERS = [("ODE (Heun)", "ode"), ("SDE (ancestral)", "sde")]
 DIMENSIONS = (2, 4, 8, 12, 16, 20, 24, 32, 48, 64, 96, 128, 192, 256)
 CHARTS = {
@@ -32,6 +34,7 @@ CHARTS = {
     "separability": "Separability of the classes",
     "transitions": "Noise level at which classes part",
 }
+AT_ONCE = 16  # dimensions that are foreseen while a control moves; the time grows faster than their cube
 STATE, PRODUCT = 2.5e-3, 6e-8  # seconds of a state, and of a sample, class and dimension in it, on one core
 NOTE = (
     "Bars are 95 % intervals (jackknife). Dotted lines: the guided samples of other numbers of classes under the same settings, where "
@@ -58,7 +61,17 @@ def build() -> Action:
         gr.Markdown("### Many dimensions: what guidance distorts, and what becomes of it as d and K grow")
         with gr.Row():
             with gr.Column(scale=6, min_width=330):
-                fields = _controls()
+                top = gr.Column()
+                others = _controls()
+                with top:
+                    row = weight_row(
+                        "many-by",
+                        WEIGHTS,
+                        FIRST,
+                        drawn=_foreseen(FIRST.values()),
+                        predict=_foreseen,
+                        others=others,
+                    )
             with gr.Column(scale=4, min_width=330):
                 button = gr.Button(
                     _label(FIRST.dimensions, FIRST.classes, FIRST.rate, FIRST.power, FIRST.samples, FIRST.steps),
@@ -76,19 +89,19 @@ def build() -> Action:
         shown = gr.State(FIRST)
         guiding = Action(
             GuideHighDimension,
-            fields,
+            row.fields | others,
             _show,
             [scrubber, well, said, shown],
-            read=_read,
+            read=lambda values: row.read(_read(values)),
             name="guide_dimension",
         )
         charts = [
             Chart(figure, elem_id=f"many-{name}", label=title, height=280, render=False)
             for figure, (name, title) in zip(drawn, CHARTS.items(), strict=True)
         ]
-        for row in (charts[:3], charts[3:]):
+        for three in (charts[:3], charts[3:]):
             with gr.Row(elem_classes="charts"):
-                for chart in row:
+                for chart in three:
                     chart.render()
         gr.Markdown(NOTE)
         scrubber.render()
@@ -99,13 +112,13 @@ def build() -> Action:
     gr.on(
         [shown.change, against.input], _redrawn, [shown, against], charts, trigger_mode="always_last", **quiet
     )  # fmt: skip
-    costly = [fields[name] for name in ("dimensions", "classes", "rate", "power", "samples", "steps")]
+    costly = [others[name] for name in ("dimensions", "classes", "rate", "power", "samples", "steps")]
     gr.on([one.change for one in costly], _label, costly, button, **quiet)
     return guiding
 
 
 def _controls() -> dict[str, gr.components.Component]:
-    """Field name -> component."""
+    """Field name -> component, of all but the weight."""
 
     def slider(name: str, low: float, high: float, step: float, words: str) -> gr.Slider:
         usual = getattr(FIRST, name)
@@ -121,7 +134,7 @@ def _controls() -> dict[str, gr.components.Component]:
         usual = getattr(FIRST, name)
         return gr.Dropdown(choices, value=usual, label=words, min_width=130, elem_id=f"many-{name}")
 
-    fields: dict[str, gr.components.Component] = {"gamma": slider("gamma", -1, 10, 0.1, "guidance weight γ")}
+    fields: dict[str, gr.components.Component] = {}
     with gr.Row(equal_height=True):
         fields["dimensions"] = Dimensions(
             list(DIMENSIONS), value=list(FIRST.dimensions), label="dimensions d", multiselect=True,
@@ -130,11 +143,6 @@ def _controls() -> dict[str, gr.components.Component]:
         fields["classes"] = dropdown("classes", CLASSES, "number of classes K")
         fields["rate"] = number("rate", "rate a", 0)
         fields["power"] = number("power", "power p", 0)
-    with gr.Row(equal_height=True):
-        fields["weight"] = dropdown("weight", WEIGHTS, "weight over noise")
-        fields["low"] = number("low", "window from σ/α", 0)
-        fields["high"] = number("high", "to", 0)
-        fields["end"] = number("end", "γ at its low end", -1)
     with gr.Row(equal_height=True):
         fields["solver"] = dropdown("solver", SOLVERS, "solver")
         fields["variance"] = slider("variance", 0.01, 1, 0.01, "variance of a class")
@@ -148,6 +156,15 @@ def _controls() -> dict[str, gr.components.Component]:
 def _read(values: dict[str, Any]) -> dict[str, Any]:
     """Dimensions may have been typed. Raises BadInput."""
     return values | {"dimensions": _whole(values["dimensions"])}
+
+
+def _foreseen(values: dict[str, Any]) -> Prediction:
+    """What Gaussians would do under these settings in the smallest of the dimensions, or in fewer. Raises BadInput."""
+    request = GuideHighDimension.parse(_read(values))
+    smallest = min(request.dimensions)
+    d = min(smallest, AT_ONCE)
+    why = "" if d == smallest else ", because more dimensions would take too long"
+    return replace(of_dimension(replace(request, dimensions=(d,))), note=f"This is for d = {d}{why}.")
 
 
 def _whole(dimensions: Any) -> tuple[int, ...]:

@@ -6,16 +6,18 @@ import gradio as gr
 import plotly.graph_objects as go
 
 from backend.experiments.guidance_mixture import GuideMixture, MixtureGuidance
+from backend.experiments.guidance_weight import Prediction, of_mixture
 from backend.inference.cache import find
 from backend.metrics.intervals import Estimate
 from components import guidance_plane_figures as figures
 from components.action import Action
 from components.chart import Chart
 from components.scrubber import Scene, Scenes, Scrubber
+from components.weight_row import weight_row
 
 FIRST = GuideMixture()  # what the panel opens with; its result is shipped in assets/runs
 GROUP = "plane"
-WEIGHTS = ["constant", "interval", "triangle", "early", "late", "linear", "switch"]
+WEIGHTS = ["constant", "interval", "triangle", "early", "late", "linear", "switch", "curve"]
 UNCONDITIONAL = [
     ("the mixture of all classes", "mixture"),
     ("one broad Gaussian of its moments", "broad"),
@@ -44,7 +46,17 @@ def build() -> Action:
         gr.Markdown("### A mixture in the plane: which modes guidance loses, and at which noise")
         with gr.Row():
             with gr.Column(scale=4, min_width=330):
-                fields = _controls()
+                top = gr.Column()
+                others = _controls()
+                with top:
+                    row = weight_row(
+                        "plane-by",
+                        WEIGHTS,
+                        FIRST,
+                        drawn=_foreseen(FIRST.values()),
+                        predict=_foreseen,
+                        others=others,
+                    )
             with gr.Column(scale=6, min_width=330):
                 numbers = gr.HTML(table, elem_classes="grid", elem_id="plane-numbers")
                 said = gr.HTML(words, elem_id="plane-words")
@@ -55,8 +67,9 @@ def build() -> Action:
         ]
         scrubber = Scrubber(scenes, group=GROUP, label="noise level", elem_id="plane-level", render=False)
         guiding = Action(
-            GuideMixture, fields, _show, [scrubber, numbers, said, *charts, shown], name="guide_mixture"
-        )
+            GuideMixture, row.fields | others, _show, [scrubber, numbers, said, *charts, shown], read=row.read,
+            name="guide_mixture",
+        )  # fmt: skip
         with gr.Row(equal_height=True):
             field = gr.Dropdown(
                 [(words, name) for name, words in figures.FIELDS.items()],
@@ -75,7 +88,7 @@ def build() -> Action:
                 chart.render()
 
     quiet = {"show_progress": "hidden", "api_visibility": "private"}
-    guiding.on(*(control.input for control in fields.values()))
+    guiding.on(*row.triggers, *(control.input for control in others.values()))
     gr.on(
         [shown.change, field.input], _portraits, [shown, field], portraits, trigger_mode="always_last", **quiet
     )  # fmt: skip
@@ -83,28 +96,21 @@ def build() -> Action:
 
 
 def _controls() -> dict[str, gr.components.Component]:
-    """Field name -> component."""
+    """Field name -> component, of all but the weight."""
 
     def slider(name: str, low: float, high: float, step: float, words: str) -> gr.Slider:
         usual = getattr(FIRST, name)
         return gr.Slider(low, high, usual, step=step, label=words, min_width=140, elem_id=f"plane-{name}")
 
-    def number(name: str, words: str, least: float, whole: bool = False) -> gr.Number:
-        return gr.Number(
-            getattr(FIRST, name), label=words, minimum=least, precision=0 if whole else None, min_width=90,
-            elem_id=f"plane-{name}",
-        )  # fmt: skip
+    def number(name: str, words: str) -> gr.Number:
+        usual = getattr(FIRST, name)
+        return gr.Number(usual, label=words, minimum=0, precision=0, min_width=90, elem_id=f"plane-{name}")
 
     def dropdown(name: str, choices: list, words: str) -> gr.Dropdown:
         usual = getattr(FIRST, name)
         return gr.Dropdown(choices, value=usual, label=words, min_width=130, elem_id=f"plane-{name}")
 
-    fields: dict[str, gr.components.Component] = {"gamma": slider("gamma", -1, 10, 0.1, "guidance weight γ")}
-    with gr.Row(equal_height=True):
-        fields["weight"] = dropdown("weight", WEIGHTS, "weight over noise")
-        fields["low"] = number("low", "window from σ/α", 0)
-        fields["high"] = number("high", "to", 0)
-        fields["end"] = number("end", "γ at its low end", -1)
+    fields: dict[str, gr.components.Component] = {}
     with gr.Row(equal_height=True):
         fields["weak"] = slider("weak", 0, 0.5, 0.01, "weight of the weak mode")
         fields["distance"] = slider("distance", 0, 8, 0.1, "distance of the two modes")
@@ -116,14 +122,19 @@ def _controls() -> dict[str, gr.components.Component]:
     )  # fmt: skip
     with gr.Row(equal_height=True):
         fields["solver"] = dropdown("solver", SOLVERS, "solver")
-        fields["seed"] = number("seed", "seed", 0, whole=True)
-        fields["label"] = number("label", "class (0 has two modes)", 0, whole=True)
+        fields["seed"] = number("seed", "seed")
+        fields["label"] = number("label", "class (0 has two modes)")
     with gr.Row(equal_height=True):
         fields["variance"] = slider("variance", 0.01, 1, 0.01, "variance of a mode")
     with gr.Row(equal_height=True):
         fields["steps"] = slider("steps", 2, 400, 1, "steps")
         fields["samples"] = slider("samples", 20, 2000, 10, "samples")
     return fields
+
+
+def _foreseen(values: dict[str, Any]) -> Prediction:
+    """What Gaussians of the same means and covariances would do under these settings of GuideMixture. Raises BadInput."""
+    return of_mixture(GuideMixture.parse(values))
 
 
 def _show(result: MixtureGuidance, request: GuideMixture) -> list[Any]:

@@ -216,7 +216,8 @@ def paired(
     measure: str,
     samples: int = 100,
 ) -> Estimate | None:
-    """A measure in one setting over that in another, mean over the blocks that have both; None without any. n counts blocks."""
+    """A measure in one setting over that in another, mean over the blocks that have both; None for fewer than three, of which no
+    interval is taken. n counts blocks."""
     lines: dict[str, dict[Setting, float]] = defaultdict(dict)
     for saved, line in done.items():
         name, label, seed, *rest = json.loads(saved)
@@ -226,7 +227,7 @@ def paired(
     found = [
         line[setting] / line[other] for line in lines.values() if len(line) == 2 and None not in line.values()
     ]
-    return bootstrap(found) if found else None
+    return bootstrap(found) if len(found) >= 3 else None
 
 
 def row(data: str, setting: Setting, measure: str, estimate: Estimate) -> dict[str, Any]:

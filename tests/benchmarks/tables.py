@@ -1,6 +1,7 @@
 """README's result tables, made from assets/results: `python -m tests.benchmarks.tables` writes them in place."""
 
 import json
+from itertools import groupby
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -8,10 +9,12 @@ README, RESULTS = ROOT / "README.md", ROOT / "assets" / "results"
 
 
 def table(name: str) -> str:
-    """The Markdown table of one result file, with what made it: a line for each row that has a bar, and, where rows name a
-    method and a measure, a line for each method."""
+    """The Markdown table of one result file, with what made it: a line for each row that has a bar, where rows name a
+    method and a measure, a line for each method, and where they name a claim, each claim above its numbers."""
     saved = json.loads((RESULTS / f"{name}.json").read_text())
     lines = _against_bars(saved["rows"]) if any(row.get("bar") for row in saved["rows"]) else []
+    if "claim" in saved["rows"][0]:
+        lines = _claimed(saved["rows"])
     compared = [row for row in saved["rows"] if "method" in row and "," not in row["measure"]]
     if compared:
         lines += [""] * bool(lines) + _compared(compared)
@@ -27,6 +30,21 @@ def _compared(rows: list[dict]) -> list[str]:
         " | ".join([f"| {method}", *(values.get((method, measure), "") for measure in measures)]) + " |"
         for method in methods
     ]
+
+
+def _claimed(rows: list[dict]) -> list[str]:
+    lines = [
+        "| said, and measured | value | 95 % interval | n | to hold |",
+        "| --- | --- | --- | --- | --- |",
+    ]
+    for claim, numbers in groupby(rows, lambda row: row["claim"]):
+        numbers = list(numbers)
+        lines.append(f"| **{claim}** {numbers[0]['source']} | | | | **{numbers[0]['verdict']}** |")
+        for row in numbers:
+            what = row["what"].replace("|", "\\|")
+            interval = f"{row['low']:.3g} to {row['high']:.3g}" if row["low"] < row["high"] else "exact"
+            lines.append(f"| {what} | {row['value']:.3g} | {interval} | {row['n']} | {row['expected']} |")
+    return lines
 
 
 def _against_bars(rows: list[dict]) -> list[str]:

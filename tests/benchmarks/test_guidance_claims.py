@@ -53,9 +53,16 @@ SHIFT = Setting("mean shift", 4.0, "noisy half")
 
 
 def test_ratios_are_taken_block_by_block():
-    done = lines({0: lambda s: 0.5 if s == SHIFT else 0.25, 1: lambda s: 0.9 if s == SHIFT else 0.3})
+    seeds = {
+        0: lambda s: 0.5 if s == SHIFT else 0.25,
+        1: lambda s: 0.9 if s == SHIFT else 0.3,
+        2: lambda s: 0.5,
+    }
+    done = lines(seeds)
     found = paired(done, "digits, linear model", SHIFT, NOTHING, "accuracy")
-    assert found.value == pytest.approx(2.5) and found.n == 2
+    assert found.value == pytest.approx(2.0) and found.n == 3
+    del seeds[2]
+    assert paired(lines(seeds), "digits, linear model", SHIFT, NOTHING, "accuracy") is None
     assert paired(done, "digits", SHIFT, NOTHING, "accuracy") is None
     assert paired(lines({0: lambda s: None}), "digits, linear model", SHIFT, NOTHING, "accuracy") is None
 

@@ -6,6 +6,7 @@ from gradio_client.exceptions import AppError
 
 from backend.experiments.guidance_dimension import GuideHighDimension
 from backend.experiments.guidance_mixture import GuideMixture
+from backend.request import Request
 from components import guidance_dimensions_panel, guidance_plane_panel
 from components.guidance_dimensions_figures import MEASURES
 
@@ -23,6 +24,15 @@ def chart(name: str) -> str:
 
 def scrubber(name: str) -> str:
     return f"(document.querySelector('#{name} .scrubber')?.__state ?? {{}})"
+
+
+def weight(name: str) -> str:
+    return f"(document.querySelector('#{name}-curve .weight')?.__state ?? {{}})"
+
+
+def pick(page, name: str, option: str) -> None:
+    page.locator(f"#{name} input").click()
+    page.get_by_role("option", name=option, exact=True).click()
 
 
 def done(page, where: str, name: str) -> None:
@@ -119,16 +129,16 @@ def test_a_control_changes_numbers_and_portraits_at_once(opened):
     come_into_sight(opened, "plane-guided")
     before = opened.evaluate(NUMBERS)
     dots = opened.evaluate(f"[...{chart('plane-guided')}.figure.data.at(-3).x]")
-    set_number(opened, "plane-gamma", "1")
+    set_number(opened, "plane-by-gamma", "1")
     opened.wait_for_function(f"{NUMBERS} !== {before!r}")
     opened.wait_for_function(
         f"JSON.stringify([...{chart('plane-guided')}.figure.data.at(-3).x]) !== JSON.stringify({dots})"
     )
     done(opened, "plane", "GuideMixture")
     assert opened.evaluate("location.search").endswith("do=GuideMixture&gamma=1.0")
-    set_number(opened, "plane-gamma", "0")
+    set_number(opened, "plane-by-gamma", "0")
     opened.wait_for_function(f"{WORDS}.includes('gamma is 0')")
-    set_number(opened, "plane-gamma", "4")
+    set_number(opened, "plane-by-gamma", "4")
     opened.wait_for_function(f"{NUMBERS} === {before!r}")
 
 
@@ -158,6 +168,67 @@ def test_links_reopen_both(page, address):
     assert "d = 3, 5, of K = 2, 2 classes" in page.locator("#many-words").inner_text()
     assert page.locator("#many-run").inner_text() == "Run (about 1 s)"
     assert page.get_by_role("tab", name="Guidance").first.get_attribute("aria-selected") == "true"
+
+
+def test_a_curve_in_the_plane_is_run_and_linked_at_once(page, address):
+    open_tab(page, address)
+    shown = weight("plane-by")
+    page.wait_for_function(f"{shown}.words?.includes('linear model')")
+    assert page.locator("#plane-by-gamma").is_visible() and not page.locator("#plane-by-low").is_visible()
+    pick(page, "plane-by-weight", "curve")
+    page.wait_for_function(f"{shown}.kind === 'curve' && {shown}.points.length === 2 && {shown}.words")
+    page.locator("#plane-by-gamma").wait_for(state="hidden")
+    page.wait_for_function("location.search.includes('curve=')")
+    request = Request.from_query(page.evaluate("location.search"))
+    assert request == GuideMixture(weight="curve", curve=request.curve)
+    assert request.curve == pytest.approx((0.1, 4.0, 10.0, 4.0))
+    page.wait_for_function(f"{scrubber('plane-level')}.key === {request.key()!r}")
+    before = page.evaluate(f"{shown}.words")
+    page.locator("#plane-by-curve .points g").first.focus()
+    page.keyboard.press("ArrowDown")
+    page.wait_for_function(f"!{shown}.pending && {shown}.words && {shown}.words !== {before!r}")
+    page.wait_for_function("decodeURIComponent(location.search).includes(',3.9,')")
+
+
+def test_in_many_dimensions_a_weight_is_foreseen_and_waits_for_the_button(opened):
+    shown, key = weight("many-by"), f"{scrubber('many-level')}.key"
+    before, stands = opened.evaluate(f"{shown}.words"), opened.evaluate(key)
+    pick(opened, "many-by-weight", "interval")
+    opened.wait_for_function(f"{shown}.words && {shown}.words !== {before!r}")
+    within = opened.evaluate(f"{shown}.words")
+    opened.locator("#many-by-equal input").check()
+    opened.wait_for_function(f"{shown}.words && {shown}.words !== {within!r}")
+    assert "This is for d = 4." in opened.evaluate(f"{shown}.notes") and opened.evaluate(key) == stands
+    opened.locator("#many-by-equal input").uncheck()
+    pick(opened, "many-by-weight", "constant")
+    opened.wait_for_function(f"{shown}.words === {before!r}")
+
+
+def test_links_with_a_curve_and_an_equal_area_reopen_both(page, address):
+    page.set_default_timeout(QUICK)
+    for fields in (
+        {"weight": "interval", "low": 0.5, "high": 5.0},
+        {"weight": "curve", "curve": (0.2, 1.0, 5.0, 3.0)},
+    ):
+        asked = GuideMixture(**fields, equal_area=True, gamma=2.0, samples=100)
+        many = GuideHighDimension(
+            **fields, equal_area=True, gamma=1.0, dimensions=(3, 5), classes="two", samples=20, steps=10
+        )
+        for request, prefix, where, level in (
+            (asked, "plane-by", "plane", "plane-level"), (many, "many-by", "guide-dimensions", "many-level"),
+        ):  # fmt: skip
+            page.goto(f"{address}?{request.to_query()}")
+            done(page, where, type(request).__name__)
+            assert page.evaluate(f"{scrubber(level)}.key") == request.key()
+            assert Request.from_query(page.evaluate("location.search")) == request
+            page.locator(f"#{prefix}-equal").wait_for(state="visible")
+            assert page.locator(f"#{prefix}-equal input").is_checked()
+            page.locator(f"#{prefix}-gamma").wait_for(state="visible")
+            page.wait_for_function(
+                f"{weight(prefix)}.kind === {request.weight!r} && {weight(prefix)}.words"
+                f" && {weight(prefix)}.points.length === {len(request.curve) // 2}"
+            )
+            assert page.locator(f"#{prefix}-low").is_visible() == (request.weight == "interval")
 
 
 def test_programs_ask_and_are_refused_with_a_sentence(address):

@@ -3,15 +3,17 @@
 import math
 from dataclasses import replace
 
+import gradio as gr
 import numpy as np
 import pytest
 import torch
 
 from backend.experiments.guidance_dimension import GuideHighDimension
+from backend.experiments.guidance_weight import of_dimension
 from backend.guidance import stages
 from backend.inference.cache import find
 from backend.inference.run import run
-from backend.request import BadInput
+from backend.request import BadInput, Request
 from components import guidance_dimensions_figures as figures
 from components import guidance_dimensions_panel as panel
 
@@ -145,6 +147,38 @@ def test_dimensions_may_be_typed():
     for typed in (["four"], ["4.5"], [None]):
         with pytest.raises(BadInput, match="whole number"):
             panel._read({"dimensions": typed})
+
+
+def test_a_link_of_any_weight_comes_back_from_what_the_controls_show():
+    with gr.Blocks():
+        action = panel.build()
+    assert action.request.parse(action.read({n: c.value for n, c in action.inputs.items()})) == panel.FIRST
+    assert set(action.inputs) == set(panel.FIRST.values())
+    curve = {"weight": "curve", "curve": (0.2, 1.0, 5.0, 3.0)}
+    for fields in (
+        {"weight": "late", "equal_area": True, "low": 1.0},
+        curve,
+        curve | {"equal_area": True, "gamma": 3.0},
+    ):
+        request = Request.from_query(replace(SMALL, **fields).to_query())
+        shown = action.restore(request)
+        values = {name: shown[component] for name, component in action.inputs.items()}
+        values["dimensions"] = [str(d) for d in values["dimensions"]]
+        assert action.request.parse(action.read(values)) == request
+    unused = {"low": 1.0, "high": 2.0, "end": 1.0, "curve": (1.0, 1.0), "equal_area": True}
+    assert action.request.parse(action.read(SMALL.values() | unused)) == SMALL
+
+
+def test_what_is_foreseen_is_the_linear_models_in_few_dimensions():
+    fields = {"weight": "early", "equal_area": True, "gamma": 1.0}
+    found = panel._foreseen(panel.FIRST.values() | fields | {"dimensions": [8, "4", 24]})
+    same = of_dimension(replace(panel.FIRST, **fields, dimensions=(4,)))
+    assert (found.area, found.shift, found.variance) == (same.area, same.shift, same.variance)
+    assert found.note == "This is for d = 4."
+    many = panel._foreseen(panel.FIRST.values() | {"dimensions": [64], "classes": "two", "samples": 20})
+    assert many.note == "This is for d = 16, because more dimensions would take too long."
+    with pytest.raises(BadInput, match="at least one point"):
+        panel._foreseen(panel.FIRST.values() | {"weight": "curve"})
 
 
 def test_a_link_brings_several_dimensions():

@@ -1,14 +1,16 @@
 """The view of a mixture in the plane without a browser: its charts show the very numbers of the results."""
 
+import gradio as gr
 import numpy as np
 import pytest
 import torch
 
 from backend.experiments.guidance_mixture import GuideMixture
+from backend.experiments.guidance_weight import of_mixture
 from backend.guidance.stages import Stages
 from backend.inference.cache import find
 from backend.inference.run import run
-from backend.request import Progress
+from backend.request import BadInput, Progress, Request
 from components import guidance_plane_figures as figures
 from components import guidance_plane_panel as panel
 
@@ -207,6 +209,48 @@ def test_words_and_numbers(mixture):
     assert "gamma is 0" in panel._words(guided(gamma=0.0)[1])
     one = guided(weak=0.0)[1]
     assert "<td>–</td><td>–</td>" in panel._table(one) and "part at σ/α = –" in panel._words(one)
+
+
+@pytest.fixture(scope="module")
+def action():
+    with gr.Blocks():
+        return panel.build()
+
+
+def test_a_link_of_any_weight_comes_back_from_what_the_controls_show(action):
+    assert action.request.parse(action.read({n: c.value for n, c in action.inputs.items()})) == panel.FIRST
+    assert set(action.inputs) == set(panel.FIRST.values())
+    curve = {"weight": "curve", "curve": (0.2, 1.0, 5.0, 3.0)}
+    for fields in (
+        {"weight": "late", "equal_area": True, "low": 0.5},
+        curve,
+        curve | {"equal_area": True, "gamma": 2.0},
+    ):
+        request = Request.from_query(GuideMixture.parse(fields).to_query())
+        shown = action.restore(request)
+        values = {name: shown[component] for name, component in action.inputs.items()}
+        assert action.request.parse(action.read(values)) == request
+
+
+def test_fields_that_a_kind_does_not_look_at_are_left_out(action):
+    values = panel.FIRST.values() | {
+        "low": 0.5,
+        "high": 2.0,
+        "end": 1.0,
+        "curve": (1.0, 1.0),
+        "equal_area": True,
+    }
+    assert action.request.parse(action.read(values)) == panel.FIRST
+
+
+def test_what_is_foreseen_is_the_linear_models(mixture):
+    fields = {"weight": "late", "low": 0.5, "equal_area": True, "steps": 24}
+    found = panel._foreseen(panel.FIRST.values() | fields)
+    same = of_mixture(GuideMixture(**fields))
+    assert (found.area, found.shift, found.variance) == (same.area, same.shift, same.variance)
+    assert panel._foreseen(mixture[0].values()).area == pytest.approx(mixture[1].area)
+    with pytest.raises(BadInput, match="at least one point"):
+        panel._foreseen(panel.FIRST.values() | {"weight": "curve"})
 
 
 def test_what_is_no_longer_at_hand_leaves_the_portraits(monkeypatch, mixture):
