@@ -13,7 +13,9 @@ from components.chart import Chart
 from components.figures import PALETTE, base
 
 CLAIMS, ABLATION = (ASSETS / "results" / f"guidance_{name}.json" for name in ("claims", "ablation"))
+MARK = {"holds": "✓", "holds in part": "◐", "does not hold": "✗"}
 MARKS = {True: "✓", False: "✗", None: ""}
+NOTE = "A statement holds where the whole interval of every number does; n counts classes, blocks of 100 samples of a class, or seeds."
 FIRST = "digits"  # whose ablation the chart shows first
 AXES = ("variance", "Frechet")  # measures of tests.benchmarks.guidance_ablation
 
@@ -27,6 +29,7 @@ def build() -> None:
     with gr.Column(elem_id="guidance-claims"):
         gr.Markdown("### What is said of guidance, and what comes out")
         if claims:
+            gr.Markdown(f"{NOTE} `{claims['command']}`, {claims['date']}.")
             gr.HTML(_table(claims["rows"]), elem_classes="grid")
         if ablation:
             data = list(dict.fromkeys(row["data"] for row in ablation["rows"]))
@@ -52,10 +55,10 @@ def _table(rows: list[dict[str, Any]]) -> str:
     body = ""
     for sentence, group in groupby(rows, key=lambda row: row["claim"]):
         group = list(group)
-        head = f"<b>{escape(sentence)}</b> <small>{escape(group[0]['source'])}</small>"
-        body += f"<tr><th scope='row' colspan='5'>{head}</th><td><b>{group[0]['verdict']}</b></td></tr>"
+        head = f"<b>{escape(sentence)}</b> <small>{escape(group[0]['source'])}</small> <b>{MARK[group[0]['verdict']]} {group[0]['verdict']}</b>"
+        body += f"<tr><th scope='row' colspan='5'>{head}</th></tr>"
         body += "".join(map(_row, group))
-    names = ("measured", "", "95 % interval", "n", "to hold", "")
+    names = ("measured", "", "95 % interval", "n", "to hold")
     head = "".join(f"<th scope='col'>{name}</th>" for name in names)
     return f"<table class='claims'><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
 
@@ -64,15 +67,13 @@ def _row(row: dict[str, Any]) -> str:
     what = escape(row["what"])
     if row["link"]:
         what = f"<a href='?{escape(row['link'])}'>{what}</a>"
-    interval = "exact" if row["low"] == row["high"] else f"{row['low']:.3g} to {row['high']:.3g}"
-    cells = (
-        what,
-        f"{row['value']:.3g}",
-        interval,
-        f"{row['n']}",
-        f"{escape(row['expected'])} {MARKS[row['holds']]}",
-        "",
+    interval = (
+        "exact"
+        if row["high"] - row["low"] <= 1e-6 * abs(row["value"])
+        else f"{row['low']:.3g} to {row['high']:.3g}"
     )
+    held = f"{escape(row['expected'])} {MARKS[row['holds']]}"
+    cells = (what, f"{row['value']:.3g}", interval, f"{row['n']}", held)
     return "<tr>" + "".join(f"<td>{cell}</td>" for cell in cells) + "</tr>"
 
 

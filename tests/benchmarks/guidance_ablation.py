@@ -58,6 +58,7 @@ ONCE = {  # in no window of its own
 RULES = ("apg", "zero_star", "power_law", "cfg_plus_plus", "recfg", "classifier")
 PLAIN = "no guidance"
 STEPS = 12
+FEWEST = 3  # blocks that an interval is taken of
 DATA = ("digits", "avatars", "digits, linear model", "avatars, linear model")
 MEASURES = {
     "accuracy": lambda q: q.accuracy.value,
@@ -109,7 +110,8 @@ def main(arguments: list[str] | None = None) -> None:
                 atomic.append(file, (json.dumps(line) + "\n").encode())
                 print("{seconds:6.1f} s  {key}".format(**line), flush=True)
     done = kept(chosen.checkpoints)
-    rows = list(table(blocks, done, chosen.samples))
+    everything = list(blocks_of(DATA, 10, chosen.seeds))  # what other commands have done counts too
+    rows = list(table(everything, done, chosen.samples))
     if rows:
         report.write("guidance_ablation", rows, sum(line["seconds"] for line in done.values()))
 
@@ -192,7 +194,7 @@ def kept(folder: Path) -> dict[str, dict[str, Any]]:
 
 
 def table(blocks: list[Block], done: dict[str, dict[str, Any]], samples: int) -> Iterator[dict[str, Any]]:
-    """The rows, over the blocks whose settings are all done."""
+    """The rows, over the blocks whose settings are all done, where there are enough."""
     found: dict[tuple[str, Setting, str], list[float]] = defaultdict(list)
     for block in blocks:
         lines = {s: done.get(key(block, s, samples)) for s in settings_of(block.data)}
@@ -203,9 +205,9 @@ def table(blocks: list[Block], done: dict[str, dict[str, Any]], samples: int) ->
                 if value is not None:
                     found[block.data, setting, name].append(value)
     for (data, setting, name), values in found.items():
-        mean = bootstrap(values) if len(values) > 1 else report.point(values[0])
-        estimate = Estimate(mean.value, mean.low, mean.high, samples * len(values))
-        yield row(data, setting, name, estimate)
+        if len(values) >= FEWEST:
+            mean = bootstrap(values)
+            yield row(data, setting, name, Estimate(mean.value, mean.low, mean.high, samples * len(values)))
 
 
 def paired(
@@ -216,8 +218,7 @@ def paired(
     measure: str,
     samples: int = 100,
 ) -> Estimate | None:
-    """A measure in one setting over that in another, mean over the blocks that have both; None for fewer than three, of which no
-    interval is taken. n counts blocks."""
+    """A measure in one setting over that in another, mean over the blocks that have both; None for too few. n counts blocks."""
     lines: dict[str, dict[Setting, float]] = defaultdict(dict)
     for saved, line in done.items():
         name, label, seed, *rest = json.loads(saved)
@@ -227,7 +228,7 @@ def paired(
     found = [
         line[setting] / line[other] for line in lines.values() if len(line) == 2 and None not in line.values()
     ]
-    return bootstrap(found) if len(found) >= 3 else None
+    return bootstrap(found) if len(found) >= FEWEST else None
 
 
 def row(data: str, setting: Setting, measure: str, estimate: Estimate) -> dict[str, Any]:

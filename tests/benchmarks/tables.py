@@ -42,7 +42,11 @@ def _claimed(rows: list[dict]) -> list[str]:
         lines.append(f"| **{claim}** {numbers[0]['source']} | | | | **{numbers[0]['verdict']}** |")
         for row in numbers:
             what = row["what"].replace("|", "\\|")
-            interval = f"{row['low']:.3g} to {row['high']:.3g}" if row["low"] < row["high"] else "exact"
+            interval = (
+                f"{row['low']:.3g} to {row['high']:.3g}"
+                if row["high"] - row["low"] > 1e-6 * abs(row["value"])
+                else "exact"
+            )
             lines.append(f"| {what} | {row['value']:.3g} | {interval} | {row['n']} | {row['expected']} |")
     return lines
 

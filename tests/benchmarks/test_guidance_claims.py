@@ -67,7 +67,8 @@ def test_ratios_are_taken_block_by_block():
     assert paired(lines({0: lambda s: None}), "digits, linear model", SHIFT, NOTHING, "accuracy") is None
 
 
-def test_only_whole_blocks_enter_the_table():
+def test_only_whole_blocks_enter_the_table(monkeypatch):
+    monkeypatch.setattr(guidance_ablation, "FEWEST", 1)
     done = lines({0: lambda s: 0.5, 1: lambda s: 0.7})
     blocks = [Block("digits, linear model", "3", seed) for seed in (0, 1)]
     rows = {(row["arm"], row["gamma"], row["window"]): row for row in table(blocks, done, 100)}
@@ -82,6 +83,7 @@ def test_the_command_measures_keeps_and_goes_on(tmp_path, monkeypatch):
     wrote, measured = [], []
     monkeypatch.setattr(guidance_ablation, "ONCE", {})
     monkeypatch.setattr(guidance_ablation, "GAMMAS", (1.0,))
+    monkeypatch.setattr(guidance_ablation, "FEWEST", 1)
     monkeypatch.setattr(guidance_ablation.report, "write", lambda name, rows, seconds: wrote.append(rows))
     real = guidance_ablation.measured
     monkeypatch.setattr(guidance_ablation, "measured", lambda *a: measured.append(a) or real(*a))
