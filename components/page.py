@@ -164,9 +164,10 @@ def _open_links(
             action, values = None, {notice: gr.HTML(sentence, visible=True)}
         if action is not None:
             name = actions[action]
-            opening = (
-                later[name].opening() if name in later else {}
-            )  # before its run, whose results are to stay
+            opening = later[name].opening() if name in later else {}
+            opening = {
+                c: v for c, v in opening.items() if c not in action.outputs
+            }  # which its run is to fill
             values = opening | values | {strip: gr.Tabs(selected=name), action.line: {"state": "open"}}
         return [values.get(component, unchanged(component)) for component in components]
 

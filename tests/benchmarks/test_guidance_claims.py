@@ -81,6 +81,7 @@ def test_only_whole_blocks_enter_the_table(monkeypatch):
 
 def test_the_command_measures_keeps_and_goes_on(tmp_path, monkeypatch):
     wrote, measured = [], []
+    monkeypatch.setattr(guidance_ablation.torch, "set_num_threads", lambda n: None)  # of the other tests too
     monkeypatch.setattr(guidance_ablation, "ONCE", {})
     monkeypatch.setattr(guidance_ablation, "GAMMAS", (1.0,))
     monkeypatch.setattr(guidance_ablation, "FEWEST", 1)

@@ -204,31 +204,34 @@ def test_in_many_dimensions_a_weight_is_foreseen_and_waits_for_the_button(opened
     opened.wait_for_function(f"{shown}.words === {before!r}")
 
 
-def test_links_with_a_curve_and_an_equal_area_reopen_both(page, address):
+@pytest.mark.parametrize(
+    "fields",
+    [{"weight": "interval", "low": 0.5, "high": 5.0}, {"weight": "curve", "curve": (0.2, 1.0, 5.0, 3.0)}],
+    ids=["interval", "curve"],
+)
+@pytest.mark.parametrize("where", ["plane", "many"])
+def test_a_link_with_an_equal_area_reopens(page, address, fields, where):
     page.set_default_timeout(QUICK)
-    for fields in (
-        {"weight": "interval", "low": 0.5, "high": 5.0},
-        {"weight": "curve", "curve": (0.2, 1.0, 5.0, 3.0)},
-    ):
-        asked = GuideMixture(**fields, equal_area=True, gamma=2.0, samples=100)
-        many = GuideHighDimension(
+    if where == "plane":
+        request = GuideMixture(**fields, equal_area=True, gamma=2.0, samples=100)
+        prefix, panel, level = "plane-by", "plane", "plane-level"
+    else:
+        request = GuideHighDimension(
             **fields, equal_area=True, gamma=1.0, dimensions=(3, 5), classes="two", samples=20, steps=10
         )
-        for request, prefix, where, level in (
-            (asked, "plane-by", "plane", "plane-level"), (many, "many-by", "guide-dimensions", "many-level"),
-        ):  # fmt: skip
-            page.goto(f"{address}?{request.to_query()}")
-            done(page, where, type(request).__name__)
-            assert page.evaluate(f"{scrubber(level)}.key") == request.key()
-            assert Request.from_query(page.evaluate("location.search")) == request
-            page.locator(f"#{prefix}-equal").wait_for(state="visible")
-            assert page.locator(f"#{prefix}-equal input").is_checked()
-            page.locator(f"#{prefix}-gamma").wait_for(state="visible")
-            page.wait_for_function(
-                f"{weight(prefix)}.kind === {request.weight!r} && {weight(prefix)}.words"
-                f" && {weight(prefix)}.points.length === {len(request.curve) // 2}"
-            )
-            assert page.locator(f"#{prefix}-low").is_visible() == (request.weight == "interval")
+        prefix, panel, level = "many-by", "guide-dimensions", "many-level"
+    page.goto(f"{address}?{request.to_query()}")
+    done(page, panel, type(request).__name__)
+    page.wait_for_function(f"{scrubber(level)}.key === {request.key()!r}")
+    assert Request.from_query(page.evaluate("location.search")) == request
+    page.locator(f"#{prefix}-equal").wait_for(state="visible")
+    assert page.locator(f"#{prefix}-equal input").is_checked()
+    page.locator(f"#{prefix}-gamma").wait_for(state="visible")
+    page.wait_for_function(
+        f"{weight(prefix)}.kind === {request.weight!r} && {weight(prefix)}.words"
+        f" && {weight(prefix)}.points.length === {len(request.curve) // 2}"
+    )
+    assert page.locator(f"#{prefix}-low").is_visible() == (request.weight == "interval")
 
 
 def test_programs_ask_and_are_refused_with_a_sentence(address):

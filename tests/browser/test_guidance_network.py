@@ -104,9 +104,14 @@ def test_another_network_brings_its_classes_and_the_pictures_stream(guidance):
     guidance.wait_for_function(f"document.querySelector('#network-label input').value === {wanted!r}")
     number(guidance, "samples", 4)
     guidance.wait_for_function("/about \\d+ s/.test(document.querySelector('#network-run').textContent)")
+    guidance.evaluate(
+        "() => { const node = document.querySelector('#network-sheets .sheets'); window.__seen = [];"
+        " new MutationObserver(() => window.__seen.push(node.textContent))"
+        ".observe(node, { subtree: true, childList: true, characterData: true }); }"
+    )
     guidance.locator("#network-run").click()
-    guidance.wait_for_function(f"{sheets()}.labels[0]?.startsWith('x̂₀ after step')")
     state(guidance, "network", "done")
+    assert guidance.evaluate("window.__seen.some((words) => words.includes('x̂₀ after step'))")
     guidance.wait_for_function(f"{sheets()}.labels[1] === 'guided, same noises'")
     query = guidance.evaluate("location.search")
     assert "do=GuideNetwork" in query and "samples=4" in query

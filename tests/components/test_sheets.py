@@ -11,14 +11,14 @@ def test_sheets_travel_as_a_property():
     component = Sheets([Sheet("a", [DOT, DOT])], group="g")
     assert component.props["shown"] == [{"label": "a", "frames": [DOT, DOT]}] and component.value is None
     assert component.postprocess([Sheet("b", [DOT])]) == {
-        "__type__": "update", "props": {"shown": [{"label": "b", "frames": [DOT]}]},
+        "__type__": "update", "props": {"group": "g", "shown": [{"label": "b", "frames": [DOT]}]},
     }  # fmt: skip
 
 
 def test_none_leaves_them_and_nothing_empties_them():
     component = Sheets(group="g")
     assert component.postprocess(None) == {"__type__": "update"}
-    assert component.postprocess([])["props"] == {"shown": []}
+    assert component.postprocess([])["props"] == {"group": "g", "shown": []}
 
 
 @pytest.mark.parametrize(

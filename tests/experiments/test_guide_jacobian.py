@@ -5,6 +5,7 @@ import torch
 
 from backend.denoiser.base import branches
 from backend.experiments.guide_jacobian import SplitJacobian
+from backend.inference import cache
 from backend.inference.load import load
 from backend.inference.pictures import Invert
 from backend.inference.run import run
@@ -67,7 +68,8 @@ def test_faces_take_few_products_and_more_directions_hold_more():
     assert other.label == "sad" and not torch.equal(other.difference, found.difference)
 
 
-def test_it_counts_ends_and_is_kept(tmp_path, split):
+def test_it_counts_ends_and_is_kept(tmp_path, split, monkeypatch):
+    monkeypatch.setattr(cache, "results", cache.Cache(2**28, result_file.size))  # other tests ask the same
     request = SplitJacobian.parse(TINY | {"k": 2})
     *told, found = run(request)
     told = [e for e in told if isinstance(e, Progress) and e.what == "Jacobian products"]
