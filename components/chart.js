@@ -225,5 +225,4 @@ function scrub(e) {
 document.addEventListener("scrub", scrub);
 
 watch("shown", () => adopt(props.shown));
-watch("opening", () => props.shown || adopt(props.opening));
-adopt(props.shown || props.opening);
+adopt(props.shown);

@@ -296,5 +296,4 @@ function resize() {
 }
 new ResizeObserver(resize).observe(canvas);
 watch("shown", () => adopt(props.shown));
-watch("opening", () => props.shown || adopt(props.opening));
-adopt(props.shown || props.opening);
+adopt(props.shown);

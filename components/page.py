@@ -9,7 +9,7 @@ nothing mirrors them. A link is the query string of one request (backend.request
 of the action that it names, selects that tab and runs it.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from html import escape
 from pathlib import Path
@@ -20,7 +20,6 @@ import gradio as gr
 
 from backend.request import BadInput, Request
 from components.action import Action, unchanged
-from components.view import Opening, View
 
 _FOLDER = Path(__file__).parent
 _DOLLARS = [
@@ -67,49 +66,14 @@ def build(
         bar = _bar(models, model, image, t)
         notice = gr.HTML(elem_id="notice", visible=False)
         actions: dict[Action, str] = {}
-        panels: dict[str, gr.Tab] = {}
         with gr.Tabs(elem_id="tabs") as strip:
             for tab in tabs:
-                with gr.Tab(tab.title, id=tab.name) as panels[tab.name]:
+                with gr.Tab(tab.title, id=tab.name):
                     actions |= dict.fromkeys(tab.build(bar), tab.name)
                     explanation(tab.name)
         gr.HTML(_FOOTER, elem_id="footer")
-        later = {tab.name: _hold_back(panels[tab.name]) for tab in tabs[1:]}
-        _open_links(blocks, notice, strip, actions, later)
+        _open_links(blocks, notice, strip, actions)
     return blocks
-
-
-@dataclass(frozen=True)
-class _Later:
-    """What a tab shows when it is first opened, and whether this session has opened it."""
-
-    views: Sequence[View]
-    is_open: gr.State
-
-    def opening(self) -> dict[gr.components.Component, Any]:
-        """The values that fill it."""
-        return {self.is_open: True} | {view: Opening() for view in self.views}
-
-
-def _hold_back(panel: gr.Tab) -> _Later:
-    """Keeps what a tab opens with out of the page, which is megabytes smaller for it, until the tab is opened."""
-    views = [block for block in _within(panel) if isinstance(block, View)]
-    for view in views:
-        view.hold_back()
-    later = _Later(views, gr.State(False))
-
-    def fill(is_open: bool) -> list[Any]:
-        return [True, *([unchanged(view) if is_open else Opening() for view in views])]
-
-    quiet = {"show_progress": "hidden", "queue": False, "api_visibility": "private"}
-    panel.select(fill, later.is_open, [later.is_open, *views], **quiet)
-    return later
-
-
-def _within(block: gr.blocks.Block) -> Iterator[gr.blocks.Block]:
-    for child in getattr(block, "children", ()):
-        yield child
-        yield from _within(child)
 
 
 def _bar(models: Sequence[tuple[str, str]], model: str, image: str, t: float) -> Bar:
@@ -146,13 +110,9 @@ def opened(query: str, actions: dict[Action, str]) -> tuple[Action | None, dict[
     raise BadInput("This link belongs to an action that this page does not have.")
 
 
-def _open_links(
-    blocks: gr.Blocks, notice: gr.HTML, strip: gr.Tabs, actions: dict[Action, str], later: dict[str, _Later]
-) -> None:
+def _open_links(blocks: gr.Blocks, notice: gr.HTML, strip: gr.Tabs, actions: dict[Action, str]) -> None:
     """Reads the address once, when the page is loaded. A bad link is a sentence; the page opens as usual."""
-    held = [component for tab in later.values() for component in (tab.is_open, *tab.views)]
-    inputs = (component for action in actions for component in action.inputs.values())
-    components = list(dict.fromkeys([notice, strip, *held, *inputs]))
+    components = [notice, strip, *dict.fromkeys(c for action in actions for c in action.inputs.values())]
     components += [action.line for action in actions]  # last: a line starts the run when all else is in place
 
     def read(http: gr.Request) -> list[Any]:
@@ -163,12 +123,7 @@ def _open_links(
             sentence = f"<p role='alert'>{escape(str(error))}</p>"
             action, values = None, {notice: gr.HTML(sentence, visible=True)}
         if action is not None:
-            name = actions[action]
-            opening = later[name].opening() if name in later else {}
-            opening = {
-                c: v for c, v in opening.items() if c not in action.outputs
-            }  # which its run is to fill
-            values = opening | values | {strip: gr.Tabs(selected=name), action.line: {"state": "open"}}
+            values |= {strip: gr.Tabs(selected=actions[action]), action.line: {"state": "open"}}
         return [values.get(component, unchanged(component)) for component in components]
 
     blocks.load(read, None, components, show_progress="hidden", queue=False, api_visibility="private")

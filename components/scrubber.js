@@ -126,5 +126,4 @@ async function adopt(value) {
 find(".name").textContent = props.called;
 slider.setAttribute("aria-label", props.called);
 watch("shown", () => adopt(props.shown));
-watch("opening", () => props.shown || adopt(props.opening));
-adopt(props.shown || props.opening);
+adopt(props.shown);

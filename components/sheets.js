@@ -84,5 +84,4 @@ async function adopt(value) {
 }
 
 watch("shown", () => adopt(props.shown));
-watch("opening", () => props.shown || adopt(props.opening));
-adopt(props.shown || props.opening);
+adopt(props.shown);
