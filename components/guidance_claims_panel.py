@@ -13,7 +13,7 @@ from components.chart import Chart
 from components.figures import PALETTE, base
 
 CLAIMS, ABLATION = (ASSETS / "results" / f"guidance_{name}.json" for name in ("claims", "ablation"))
-MARK = {"holds": "✓", "holds in part": "◐", "does not hold": "✗"}
+VERDICTS = {"holds": "✓", "holds in part": "◐", "does not hold": "✗"}
 MARKS = {True: "✓", False: "✗", None: ""}
 NOTE = "A statement holds where the whole interval of every number does; n counts classes, blocks of 100 samples of a class, or seeds."
 FIRST = "digits"  # whose ablation the chart shows first
@@ -55,7 +55,7 @@ def _table(rows: list[dict[str, Any]]) -> str:
     body = ""
     for sentence, group in groupby(rows, key=lambda row: row["claim"]):
         group = list(group)
-        head = f"<b>{escape(sentence)}</b> <small>{escape(group[0]['source'])}</small> <b>{MARK[group[0]['verdict']]} {group[0]['verdict']}</b>"
+        head = f"<b>{escape(sentence)}</b> <small>{escape(group[0]['source'])}</small> <b>{VERDICTS[group[0]['verdict']]} {group[0]['verdict']}</b>"
         body += f"<tr><th scope='row' colspan='5'>{head}</th></tr>"
         body += "".join(map(_row, group))
     names = ("measured", "", "95 % interval", "n", "to hold")

@@ -29,7 +29,7 @@ PREDICTED = {
     "along": "predicted_variance",
 }
 CURVES = {
-    "guided": ("guided", BLUE, "solid"),
+    "guided": ("guided by a constant γ", BLUE, "solid"),
     "conditional": ("the class alone, γ = 0", GREY, "dash"),
     "unconditional": ("all data, γ = −1", GREEN, "dot"),
 }

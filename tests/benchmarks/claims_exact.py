@@ -1,14 +1,15 @@
 """Statements about guidance where everything is known: Gaussians and exact mixtures."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import torch
 
 from backend.experiments.guidance_dimension import GuideHighDimension
-from backend.experiments.guidance_mixture import GuideMixture
-from backend.experiments.guidance_theory import GaussianGuidance, GuideGaussian
+from backend.experiments.guidance_mixture import GuideMixture, MixtureGuidance
+from backend.experiments.guidance_theory import GuideGaussian
 from backend.guidance.class_statistics import LABELS
 from backend.metrics.intervals import Estimate, bootstrap
 from backend.request import Request
@@ -22,7 +23,7 @@ SHAPES = ("constant", "interval", "triangle", "early", "late")  # of positive we
 NOISY, CLEAN = {"low": 1.0, "high": 80.0}, {"low": 0.0, "high": 0.5}
 
 
-def result(request: Request) -> GaussianGuidance:
+def result(request: Request) -> Any:
     *_, found = request.run(None)
     return found
 
@@ -103,7 +104,7 @@ def shift_keeps_variance() -> Claim:
     )  # fmt: skip
 
 
-def mixtures(request: GuideMixture, read: object) -> Estimate:
+def mixtures(request: GuideMixture, read: Callable[[MixtureGuidance], float]) -> Estimate:
     """Of what `read` takes from runs of all seeds."""
     return bootstrap([read(result(replace(request, seed=seed))) for seed in SEEDS])
 

@@ -1,7 +1,10 @@
 """Statements about guidance of the networks: of drawn faces and of digits."""
 
+import math
 from collections.abc import Iterator
 from pathlib import Path
+
+from torch import Tensor
 
 from backend.experiments.guide import GuideNetwork
 from backend.experiments.guide_linearity import CompareWithLinear, Linearity
@@ -66,21 +69,21 @@ def mean_shift_dominates() -> Claim:
                 mean, positive, negative = (part.value[near].mean().item() for part in found.parts)
                 shift.append(mean)
                 rest.append(mean / max(positive, negative, 1e-12))
-        link_ = CompareWithLinear(model=name, label=LABELS[name][1])
+        setting = CompareWithLinear(model=name, label=LABELS[name][1])
         evidence += [
             Evidence(
                 f"share of |D_c − D_u|² that the mean shift alone explains in the linear regime, {TITLES[name]}",
-                bootstrap(shift), above=0.5, link=link_,
+                bootstrap(shift), above=0.5, link=setting,
             ),
-            Evidence(f"the same over that of the stronger CPC, {TITLES[name]}", bootstrap(rest), above=1, link=link_),
+            Evidence(f"the same over that of the stronger CPC, {TITLES[name]}", bootstrap(rest), above=1, link=setting),
         ]  # fmt: skip
     return Claim("The mean shift dominates guidance in the linear regime.", MECHANISMS, tuple(evidence))
 
 
-def regime(found: Linearity) -> "object":
+def regime(found: Linearity) -> Tensor:
     """The noise levels of the linear regime, (L,) bool; none where there is none."""
     lowest = found.conditional.regime
-    return found.level >= (lowest if lowest is not None else float("inf"))
+    return found.level >= (math.inf if lowest is None else lowest)
 
 
 def shift_alone(done: dict) -> Claim:

@@ -256,3 +256,15 @@ def test_what_is_foreseen_is_the_linear_models(mixture):
 def test_what_is_no_longer_at_hand_leaves_the_portraits(monkeypatch, mixture):
     monkeypatch.setattr(panel, "find", lambda request: None)
     assert panel._portraits(mixture[0], "difference") == [None, None]
+
+
+def test_the_point_of_a_constant_weight_is_drawn_for_none_other():
+    def names(**fields):
+        request = GuideMixture.parse({"samples": 40, "steps": 12} | fields)
+        *_, result = request.run(None)
+        growth, bias = figures.growth(result, request), figures.bias(result, request)
+        return {trace.name for trace in growth.data}, len(bias.layout.annotations)
+
+    constant, curve = names(), names(weight="curve", curve=(1.0, 2.0))
+    assert constant[0] - curve[0] == {"distance to (1 + γ) μ_c"}
+    assert constant[1] == curve[1] + 1
