@@ -138,7 +138,7 @@ class Action:
         """What the inputs must show so that running again makes this request; inputs that are no fields stay."""
         fields = request.values()
         found = {component: fields[name] for name, component in self.inputs.items() if name in fields}
-        return {c: Shown(region=v, pick=True) if isinstance(c, RegionPicker) else v for c, v in found.items()}
+        return {component: _filled(component, value) for component, value in found.items()}
 
     def _given_up(self, values: Sequence[Any]) -> list[Any]:
         """The outputs as they are, but a picker that waits for its mask learns that there is none."""
@@ -168,6 +168,15 @@ class Action:
             python=request.to_python(),
             linked=self.linked,
         )
+
+
+def _filled(component: gr.components.Component, value: Any) -> Any:
+    """What a component takes for a field's value."""
+    if isinstance(component, RegionPicker):
+        return Shown(region=value, pick=True)
+    if isinstance(component, gr.Dropdown) and isinstance(value, tuple):
+        return list(value)  # a tuple would be one of its choices
+    return value
 
 
 def unchanged(component: gr.components.Component) -> Any:

@@ -11,7 +11,7 @@ from backend.experiments.guidance_sampling import WINDOWED
 from backend.experiments.guide import GuideNetwork
 from backend.experiments.guide_compare import MOST, SHARED, CompareGuidance, Comparison
 from backend.inference.cache import find
-from backend.request import BadInput, Request
+from backend.request import BadInput
 from components.action import Action
 from components.guidance_numbers import numbers
 from components.guidance_pictures import sheet_uri
@@ -31,16 +31,6 @@ RULES = {
     "recfg": "ReCFG",
     "classifier": "classifier guidance",
 }
-
-
-class _Comparing(Action):
-    """A dropdown of many takes a list; a tuple would be one of its entries."""
-
-    def restore(self, request: Request) -> dict[gr.components.Component, Any]:
-        return {
-            component: list(value) if isinstance(value, tuple) else value
-            for component, value in super().restore(request).items()
-        }
 
 
 def build(
@@ -67,7 +57,7 @@ def build(
         pictures = Sheets(sheets, group="beside", elem_id="beside-sheets")
         rows = gr.HTML(table, elem_classes="grid", elem_id="beside-numbers")
         said = gr.HTML(notes, elem_id="beside-words")
-        comparing = _Comparing(
+        comparing = Action(
             CompareGuidance,
             {"settings": settings},
             _show,

@@ -43,15 +43,6 @@ NOTE = (
 )
 
 
-class Dimensions(gr.Dropdown):
-    """Several choices, which a link brings as a tuple; gradio would take that for one choice."""
-
-    is_template = True  # drawn as gradio's own
-
-    def postprocess(self, value: Any) -> Any:
-        return super().postprocess(list(value) if isinstance(value, tuple) else value)
-
-
 def build() -> Action:
     """The panel; returns its action."""
     shipped: HighDimension | None = find(FIRST)
@@ -136,7 +127,7 @@ def _controls() -> dict[str, gr.components.Component]:
 
     fields: dict[str, gr.components.Component] = {}
     with gr.Row(equal_height=True):
-        fields["dimensions"] = Dimensions(
+        fields["dimensions"] = gr.Dropdown(
             list(DIMENSIONS), value=list(FIRST.dimensions), label="dimensions d", multiselect=True,
             allow_custom_value=True, min_width=220, elem_id="many-dimensions",
         )  # fmt: skip

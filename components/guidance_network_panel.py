@@ -1,6 +1,5 @@
 """The guidance tab's view of real networks: samples with and without guidance from the same noises, at every step."""
 
-from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -11,10 +10,9 @@ from backend.experiments.guide import GuideNetwork, NetworkGuidance, Underway
 from backend.experiments.guide_film import Film, FilmGuidance
 from backend.guidance.class_statistics import LABELS
 from backend.inference.cache import find
-from backend.request import Progress, Request
 from components import guidance_compare_panel as compare
 from components import guidance_network_figures as figures
-from components.action import Action, ask, plain, unchanged
+from components.action import Action, plain, unchanged
 from components.chart import Chart
 from components.guidance_numbers import numbers
 from components.guidance_pictures import file_uri, sheet_uri
@@ -94,7 +92,7 @@ def build() -> list[Action]:
         outputs = [pictures, scrubber, said, numbers_, *charts]
         guiding = Action(
             GuideNetwork, fields, lambda event, request: _shown(event, request, outputs), outputs,
-            read=row.read, answer=_answer, name="guide", gateway=_progress_last,
+            read=row.read, answer=_answer, name="guide",
         )  # fmt: skip
         with gr.Row():
             with gr.Column(min_width=330):
@@ -178,22 +176,6 @@ def seconds(request: GuideNetwork) -> float:
     """About what the guided run takes on one core: in every step each sample under the class, and with guidance under none."""
     passes = 1 if request == request.plain() else 2
     return passes * request.samples * request.steps * SECONDS[request.model]
-
-
-def _progress_last(request: Request) -> Iterator[Any]:
-    """The gateway's events, early pictures before the progress of their step: what comes last is what the line says."""
-    held = None
-    for event in ask(request):
-        if held is not None and isinstance(event, Underway):
-            yield event
-            event, held = held, None
-            yield event
-            continue
-        if held is not None:
-            yield held
-        held = event if isinstance(event, Progress) else None
-        if held is None:
-            yield event
 
 
 def _shown(event: Any, request: GuideNetwork, outputs: list[gr.components.Component]) -> list[Any]:

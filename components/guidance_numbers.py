@@ -9,17 +9,16 @@ FURTHEST = 3  # factors named
 
 def numbers(quality: Quality, evaluations: int, asked: int, seconds: float) -> dict[str, str]:
     """Name -> value, with its 95 % interval where there is one; a dash where a number could not be computed."""
-    one = vars(quality)
     return {
-        "read as the class": estimate(one.get("accuracy"), 100, " %"),
-        "mean probability of the class": value(one.get("probability")),
-        "variance over real": estimate(one.get("variance")),
-        "Vendi score (real)": pair(one.get("vendi"), one.get("vendi_real")),
-        "recall": estimate(one.get("recall")),
-        "precision": estimate(one.get("precision")),
-        "Frechet, own features": estimate(one.get("frechet")),
-        "its floor, real against real": estimate(one.get("frechet_floor")),
-        "factors furthest from real": factors(one.get("factors") or ()),
+        "read as the class": estimate(quality.accuracy, 100, " %"),
+        "mean probability of the class": value(quality.probability),
+        "variance over real": estimate(quality.variance),
+        "Vendi score (real)": pair(quality.vendi, quality.vendi_real),
+        "recall": estimate(quality.recall),
+        "precision": estimate(quality.precision),
+        "Frechet, own features": estimate(quality.frechet),
+        "its floor, real against real": estimate(quality.frechet_floor),
+        "factors furthest from real": factors(quality.factors),
         "clipped numbers": value(100 * quality.clipped, " %"),
         "passes of the network": f"{evaluations:,}",
         "samples in them": f"{asked:,}",

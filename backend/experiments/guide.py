@@ -234,9 +234,11 @@ class GuideNetwork(Request):
             states.append(x0[:kept].half())
             paths.append(_plane(stats, x0))
             seconds += time.perf_counter() - began
-            yield Progress(step, self.steps, "network evaluations")
             if step < self.steps and step % -(-self.steps // PICTURES) == 0:
                 yield Underway(x0.half(), step, self.steps)
+            yield Progress(
+                step, self.steps, "network evaluations"
+            )  # last: it is what the status line goes on saying
         x = seen(x)
         asked = self.samples * torch.where(guided, taken.asked, 1)
         return Run(

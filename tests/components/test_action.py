@@ -214,6 +214,13 @@ def test_a_link_restores_the_components(build):
     assert list(restored.values()) == [9, Shown(region="box:1,2,3,4", pick=True)]
 
 
+def test_a_dropdown_of_several_takes_a_list():
+    with gr.Blocks():
+        inputs = {"weights": gr.Dropdown([0.5, 2.0], multiselect=True)}
+        action = Action(FindSums, inputs, lambda r, q: [], [], answer=False, gateway=gateway)
+    assert list(action.restore(FindSums(weights=(0.5, 2.0))).values()) == [[0.5, 2.0]]
+
+
 def test_the_endpoint_has_the_types_defaults_and_words_of_the_class():
     function = endpoint(FindSums, plain, gateway)
     signature = inspect.signature(function)

@@ -181,12 +181,6 @@ def test_what_is_foreseen_is_the_linear_models_in_few_dimensions():
         panel._foreseen(panel.FIRST.values() | {"weight": "curve"})
 
 
-def test_a_link_brings_several_dimensions():
-    chosen = panel.Dimensions([4, 8], multiselect=True, allow_custom_value=True)
-    for value in ((4, 20), [4, 20]):
-        assert chosen.postprocess(value) == [4, 20]
-
-
 def test_the_button_says_how_long_it_takes():
     first = panel.FIRST
     known = (first.rate, first.power, first.samples, first.steps)

@@ -12,7 +12,6 @@ from backend.experiments.guide_film import FilmGuidance
 from backend.inference.cache import find
 from backend.inference.run import run
 from backend.metrics.intervals import Estimate
-from backend.request import Failed, Progress
 from components import guidance_network_figures as figures
 from components import guidance_network_panel as panel
 from components.guidance_numbers import numbers
@@ -101,16 +100,6 @@ def test_a_picture_under_way_leaves_the_rest_as_it_is(guided):
     (sheet,), *rest = panel._shown(event, ASKED, [panel.Sheets(group="x"), *[panel.Scrubber(group="x")] * 8])
     assert sheet.label == "x̂₀ after step 2 of 6" and sheet.frames == [sheet_uri(guided.guided.states[2])]
     assert rest == [None] * (len(outputs) - 1)
-
-
-def test_progress_comes_after_the_picture_of_its_step(monkeypatch):
-    done, early = [Progress(i, 3, "x") for i in range(4)], [Underway(torch.zeros(1), i, 3) for i in range(3)]
-    events = [done[0], done[1], early[1], done[2], early[2], done[3], "result"]
-    monkeypatch.setattr(panel, "ask", lambda request: iter(events))
-    ordered = list(panel._progress_last(ASKED))
-    assert ordered == [done[0], early[1], done[1], early[2], done[2], done[3], "result"]
-    monkeypatch.setattr(panel, "ask", lambda request: iter([done[0], Failed("No.")]))
-    assert list(panel._progress_last(ASKED)) == [done[0], Failed("No.")]
 
 
 def test_words_tell_what_changes_nothing_and_where_the_linear_parts_are_from(guided):

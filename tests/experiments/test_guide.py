@@ -1,5 +1,6 @@
 import math
 from dataclasses import replace
+from itertools import pairwise
 
 import pytest
 import torch
@@ -165,6 +166,8 @@ def test_pictures_come_early_and_the_last_result_is_whole():
     *early, found = run(GuideNetwork(**FACES, gamma=2.0))
     steps = [event for event in early if isinstance(event, Underway)]
     assert [event.step for event in steps] == [1, 2]
+    following = [after for event, after in pairwise(early) if isinstance(event, Underway)]
+    assert [event.done for event in following] == [1, 2]
     for event in steps:
         assert event.x0_hat.shape == (2, 3, 64, 64) and event.x0_hat.dtype == torch.float16
         assert torch.equal(event.x0_hat, found.guided.states[event.step - 1])
