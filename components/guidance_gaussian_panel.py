@@ -7,7 +7,7 @@ import gradio as gr
 from torch import Tensor
 
 from backend.experiments.guidance_theory import GaussianGuidance, GuideGaussian
-from backend.experiments.guidance_weight import PredictGuidance, of_run
+from backend.experiments.guidance_weight import PredictGuidance, Prediction, of_run
 from backend.guidance.class_statistics import LABELS
 from backend.inference.cache import find
 from components import guidance_figures as figures
@@ -19,6 +19,7 @@ from components.weight_control import Drawn
 from components.weight_row import weight_row
 
 FIRST = GuideGaussian(gamma=1.0)  # what the tab opens with; its result is shipped in assets/runs
+FORESEEN = PredictGuidance(gamma=FIRST.gamma)  # likewise, so that the page starts without reading digits
 SHOWN = 16  # samples drawn
 DATA = [
     ("digits", "digits"),
@@ -43,7 +44,7 @@ CHARTS = {
 def build() -> tuple[Action, Action]:
     """The panel; returns its actions."""
     shipped: GaussianGuidance | None = find(FIRST)
-    drawn = _show(shipped, FIRST) if shipped else ["", "", "", Drawn(), *[None] * len(CHARTS)]
+    drawn = _show(shipped, FIRST, find(FORESEEN)) if shipped else ["", "", "", Drawn(), *[None] * len(CHARTS)]
     asked = gr.State(0)
     gr.Markdown(
         "### Two Gaussians: a class and all data. What guidance adds is the sum of three parts, exactly"
@@ -136,12 +137,14 @@ def _other_data(name: str) -> tuple[gr.Dropdown, int]:
     return gr.Dropdown(choices=labels, value=usual, visible=name in LABELS), time.time_ns()
 
 
-def _show(result: GaussianGuidance, request: GuideGaussian) -> list[Any]:
+def _show(
+    result: GaussianGuidance, request: GuideGaussian, prediction: Prediction | None = None
+) -> list[Any]:
     return [
         _samples(result),
         _words(result),
         _components(result),
-        Drawn(of_run(request, result)),
+        Drawn(prediction or of_run(request, result)),
         figures.variances(result),
         figures.histograms(result),
         figures.plane(result),

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from backend.experiments.guidance_theory import GuideGaussian
-from backend.experiments.guidance_weight import PredictGuidance, predict
+from backend.experiments.guidance_weight import PredictGuidance, of_run, predict
 from backend.inference.cache import find
 from backend.inference.run import run
 from components import guidance_figures as figures
@@ -28,6 +28,14 @@ def test_the_tab_opens_with_a_shipped_run_that_can_be_made_again():
     *_, again = tab.FIRST.run(None)
     assert torch.allclose(shipped.modes.predicted.variance, again.modes.predicted.variance, rtol=1e-6)
     assert torch.allclose(shipped.samples, again.samples, atol=1e-4)
+
+
+def test_so_does_its_prediction():
+    shipped, again = find(tab.FORESEEN), predict(tab.FORESEEN)
+    assert torch.allclose(shipped.kernel_variance, again.kernel_variance)
+    assert shipped.variance == pytest.approx(again.variance) and shipped.area == pytest.approx(again.area)
+    told = of_run(tab.FIRST, find(tab.FIRST))
+    assert shipped.shift == pytest.approx(told.shift) and torch.equal(shipped.weight, told.weight)
 
 
 def test_variances_show_what_is_exact_and_what_was_sampled(digits):

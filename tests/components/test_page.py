@@ -4,6 +4,8 @@ import copy
 import inspect
 import json
 import re
+import subprocess
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -102,3 +104,20 @@ def test_the_whole_page_is_small_and_quick_to_copy():
     blocks = app.build()
     parts = copy.deepcopy(blocks.get_config_file()["components"])
     assert len(json.dumps(parts, default=lambda it: f"<{type(it).__name__}>")) < 9_000_000
+
+
+def test_the_page_starts_without_what_takes_seconds_to_import():
+    script = "import app, sys; print(*sys.modules)"
+    root = FOLDER.parent
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, cwd=root, check=True
+    )
+    imported = {name.split(".")[0] for name in done.stdout.split()}
+    assert "gradio" in imported and not imported & {
+        "sklearn",
+        "scipy",
+        "diffusers",
+        "skimage",
+        "umap",
+        "numba",
+    }
