@@ -70,10 +70,10 @@ class GaussianGuidance:
 
 
 @dataclass(frozen=True)
-class GuideGaussian(Request):
-    """Guidance between two Gaussians, any of its three parts, sampled beside its exact prediction.
+class GaussianSetting(Request):
+    """Two Gaussians, which parts of their difference are added at which weight, and the steps of a sampler.
 
-    Li, Wang and Qu (https://arxiv.org/abs/2505.19210). The window is for interval, triangle, early, late and linear weights.
+    The window is for interval, triangle, early, late and linear weights.
     """
 
     data: Literal["digits", "avatars", "sliders"] = option("digits", "the data")
@@ -94,9 +94,6 @@ class GuideGaussian(Request):
     equal_area: bool = option(False, "the equal area")  # that of the constant gamma
     solver: Literal["ode", "ddim", "sde"] = option("ode", "the solver")
     steps: int = option(40, "the number of steps")
-    samples: int = option(64, "the number of samples")
-    seed: int = option(0, "the seed")
-    level: float = option(1.0, "the noise level of the CPCs")
     pictures: int = option(0, "the number of pictures behind the class's statistics")  # 0 is all
     ratio: float = option(0.25, "the ratio of the variances")
     distance: float = option(2.0, "the distance of the means")
@@ -111,14 +108,62 @@ class GuideGaussian(Request):
             most = DIMENSIONS[self.data]
             require(1 <= self.mode <= most, f"The mode must be one of 1 to {most}.")
         require(2 <= self.steps <= 400, "Ask for 2 to 400 steps.")
-        require(2 <= self.samples <= 1000, "Ask for 2 to 1,000 samples.")
-        require(self.samples * self.steps <= MOST, f"Samples times steps must be at most {MOST:,}.")
-        require(0 <= self.seed < 2**31 - 1000, "The seed must be between 0 and 2,147,482,647.")
-        require(0 < self.level <= 1000, "The noise level of the CPCs must be above 0 and at most 1,000.")
         require(0 <= self.pictures <= 1000, "Ask for statistics from 1 to 1,000 pictures, or 0 for all.")
         require(0.05 <= self.ratio <= 20, "The ratio of the variances must be between 0.05 and 20.")
         require(0 <= self.distance <= 10, "The distance of the means must be between 0 and 10.")
         require(-90 <= self.angle <= 90, "The angle must be between -90 and 90 degrees.")
+
+    def statistics(self) -> ClassStatistics:
+        """Of the class and of all data."""
+        if self.data == "sliders":
+            return class_statistics.of_sliders(self.ratio, self.distance, self.angle)
+        return class_statistics.of_class(self.data, self.label, self.pictures)
+
+    def weights(self, stats: ClassStatistics) -> NoiseWeight:
+        """gamma over the noise level; only the switch looks at the statistics. Raises BadInput."""
+        if self.weight != "switch":
+            return weight_of(self, ends_of(self.data))
+        variance_u, _ = readouts.modes_of(stats)
+        mode = (stats.pair.conditional.variances[self.mode - 1], variance_u[self.mode - 1])
+        return as_wide(self, weights.switch(self.gamma, *map(float, mode)), ends_of(self.data))
+
+    def unstable(self, stats: ClassStatistics, levels: Tensor, at_levels: Tensor) -> str:
+        """Whether steps overshoot along the directions that guidance suppresses, and how many steps would not.
+
+        levels, at_levels (n,): where each step begins, and the weight there.
+        """
+        less = 1.0 if self.method == "classifier" else 0.0
+        worst = 1.0
+        for level, weight in zip(levels.tolist(), at_levels.tolist(), strict=True):
+            values, _ = stats.pair.cpc(level)
+            pull = self.negative * (weight - less) * -values[0], -self.positive * (weight - less) * values[-1]
+            worst = max(worst, 1 + float(max(pull)))
+        least = theory.steps_needed(worst, SPAN, STEP[self.solver])
+        if self.steps >= least:
+            return ""
+        return (
+            "The steps are too long for this weight: along directions that guidance suppresses they overshoot, and "
+            f"what grows there is the solver's doing, not guidance's. It takes {least} steps."
+        )
+
+
+@dataclass(frozen=True)
+class GuideGaussian(GaussianSetting):
+    """Guidance between two Gaussians, any of its three parts, sampled beside its exact prediction.
+
+    Li, Wang and Qu (https://arxiv.org/abs/2505.19210). The window is for interval, triangle, early, late and linear weights.
+    """
+
+    samples: int = option(64, "the number of samples")
+    seed: int = option(0, "the seed")
+    level: float = option(1.0, "the noise level of the CPCs")
+
+    def check(self) -> None:
+        super().check()
+        require(2 <= self.samples <= 1000, "Ask for 2 to 1,000 samples.")
+        require(self.samples * self.steps <= MOST, f"Samples times steps must be at most {MOST:,}.")
+        require(0 <= self.seed < 2**31 - 1000, "The seed must be between 0 and 2,147,482,647.")
+        require(0 < self.level <= 1000, "The noise level of the CPCs must be above 0 and at most 1,000.")
 
     def seconds(self) -> float:
         return 10.0
@@ -159,20 +204,6 @@ class GuideGaussian(Request):
         run = (self.solver, self.steps, self.samples, self.seed)
         return _sample(given(denoiser, **CONDITION[self.method]), self.data, times, *run)
 
-    def statistics(self) -> ClassStatistics:
-        """Of the class and of all data."""
-        if self.data == "sliders":
-            return class_statistics.of_sliders(self.ratio, self.distance, self.angle)
-        return class_statistics.of_class(self.data, self.label, self.pictures)
-
-    def weights(self, stats: ClassStatistics) -> NoiseWeight:
-        """gamma over the noise level; only the switch looks at the statistics. Raises BadInput."""
-        if self.weight != "switch":
-            return weight_of(self, ends_of(self.data))
-        variance_u, _ = readouts.modes_of(stats)
-        mode = (stats.pair.conditional.variances[self.mode - 1], variance_u[self.mode - 1])
-        return as_wide(self, weights.switch(self.gamma, *map(float, mode)), ends_of(self.data))
-
     def _closed_forms(self, stats: ClassStatistics, weight: NoiseWeight) -> tuple[Mode, Mode, Mode]:
         """ODE, SDE and tilted, of every mode of the class."""
         own, all_parts = stats.pair.conditional, self.mean_shift and self.positive and self.negative
@@ -198,25 +229,6 @@ class GuideGaussian(Request):
             )
 
         return scheduled(False), scheduled(True), nothing
-
-    def unstable(self, stats: ClassStatistics, levels: Tensor, at_levels: Tensor) -> str:
-        """Whether steps overshoot along the directions that guidance suppresses, and how many steps would not.
-
-        levels, at_levels (n,): where each step begins, and the weight there.
-        """
-        less = 1.0 if self.method == "classifier" else 0.0
-        worst = 1.0
-        for level, weight in zip(levels.tolist(), at_levels.tolist(), strict=True):
-            values, _ = stats.pair.cpc(level)
-            pull = self.negative * (weight - less) * -values[0], -self.positive * (weight - less) * values[-1]
-            worst = max(worst, 1 + float(max(pull)))
-        least = theory.steps_needed(worst, SPAN, STEP[self.solver])
-        if self.steps >= least:
-            return ""
-        return (
-            "The steps are too long for this weight: along directions that guidance suppresses they overshoot, and "
-            f"what grows there is the solver's doing, not guidance's. It takes {least} steps."
-        )
 
     def _idle(self, curves: Curves, stats: ClassStatistics) -> str:
         """Sentences about settings that change nothing, the weightiest first."""

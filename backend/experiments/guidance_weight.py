@@ -7,7 +7,7 @@ for them it says what Gaussians of the same means and covariances would do.
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any, Literal
 
@@ -20,7 +20,14 @@ from backend.experiments import guidance_dimension, guidance_mixture, guide
 from backend.experiments.guidance_dimension import GuideHighDimension
 from backend.experiments.guidance_mixture import GuideMixture
 from backend.experiments.guidance_sampling import Ends, check_weight, idle_weight, times_of, unused, weight_of
-from backend.experiments.guidance_theory import CONDITION, STEP, GaussianGuidance, GuideGaussian, ends_of
+from backend.experiments.guidance_theory import (
+    CONDITION,
+    STEP,
+    GaussianGuidance,
+    GaussianSetting,
+    GuideGaussian,
+    ends_of,
+)
 from backend.guidance import mixtures, theory
 from backend.guidance.class_statistics import LABELS
 from backend.guidance.mixtures import Modes
@@ -67,39 +74,18 @@ class Prediction:
 
 
 @dataclass(frozen=True)
-class PredictGuidance(Request):
+class PredictGuidance(GaussianSetting):
     """The mean and the variance of guided samples of a Gaussian class, exactly, and the weight's area; nothing is sampled.
 
     Li, Wang and Qu (https://arxiv.org/abs/2505.19210). Settings as in GuideGaussian, or those of GuideNetwork with its grid and its
     solvers, where the drawn faces and digits are taken for the Gaussians that the network's linear model is.
     """
 
-    data: Literal["digits", "avatars", "sliders"] = option("digits", "the data")
-    label: str = option("3", "the class")
     sampler: Literal["gaussians", "network"] = option("gaussians", "the sampler")
-    method: Literal["cfg", "classifier"] = option("cfg", "the method")
-    gamma: float = option(4.0, "the guidance weight gamma")
-    mean_shift: bool = option(True, "the mean shift")
-    positive: bool = option(True, "the Pos-CPC")
-    negative: bool = option(True, "the Neg-CPC")
-    weight: Literal["constant", "interval", "triangle", "early", "late", "linear", "switch", "curve"] = (
-        option("constant", "the weight over the noise level")
-    )
-    low: float = option(0.1, "the window's low end")
-    high: float = option(10.0, "the window's high end")
-    end: float = option(-0.5, "the linear weight at the window's low end")
-    mode: int = option(1, "the mode whose variance the switch keeps")
-    curve: tuple[float, ...] = option((), "the curve")  # noise level, gamma, noise level, gamma, ...
-    equal_area: bool = option(False, "the equal area")  # that of the constant gamma
-    solver: Literal["ode", "ddim", "sde"] = option("ode", "the solver")
-    steps: int = option(40, "the number of steps")
-    ratio: float = option(0.25, "the ratio of the variances")
-    distance: float = option(2.0, "the distance of the means")
-    angle: float = option(0.0, "the angle")
 
     def check(self) -> None:
         if self.sampler == "gaussians":
-            self.asked().check()
+            super().check()
             return
         require(self.data in LABELS, "There is no network of the sliders' data.")
         known = ", ".join(LABELS[self.data])
@@ -114,24 +100,18 @@ class PredictGuidance(Request):
         return 5.0
 
     def run(self, model: None) -> Iterator[Any]:
-        asked = self.asked()
-        stats = asked.statistics()
+        stats = self.statistics()
         if self.sampler == "network":
             ends, weight = guide.ENDS, weight_of(self, guide.ENDS)
             step = "dpm" if self.solver == "ode" else "ancestral"
         else:
-            ends, weight, step = ends_of(self.data), asked.weights(stats), STEP[self.solver]
+            ends, weight, step = ends_of(self.data), self.weights(stats), STEP[self.solver]
         way = Way(self.sampler, ends, self.steps, step)
         names = tuple(name for name in NAMES if getattr(self, name))
         levels = noise_level(*way.grid)[:-1]
         found = _prediction(stats.pair, weight, way, names, self.method)
-        unstable = "" if self.sampler == "network" else asked.unstable(stats, levels, weight(levels))
+        unstable = "" if self.sampler == "network" else self.unstable(stats, levels, weight(levels))
         yield replace(found, unstable=unstable, idle=" ".join(self._idle(weight(levels))))
-
-    def asked(self) -> GuideGaussian:
-        """The run on Gaussians with these settings."""
-        known = {field.name for field in fields(GuideGaussian)}
-        return GuideGaussian(**{name: value for name, value in self.values().items() if name in known})
 
     def _idle(self, at_steps: Tensor) -> list[str]:
         if not (self.mean_shift or self.positive or self.negative):
