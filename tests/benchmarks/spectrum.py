@@ -32,7 +32,8 @@ from backend.metrics.intervals import Estimate, bootstrap
 from backend.request import finish
 from tests.benchmarks import report
 from tests.benchmarks.report import point
-from tests.benchmarks.spectrum_search import searches, top20
+from tests.benchmarks.spectrum_search import searches
+from tests.benchmarks.spectrum_top20 import top20
 from tests.benchmarks.spectrum_whole import whole
 
 TIMES = (0.2, 0.5, 0.8)

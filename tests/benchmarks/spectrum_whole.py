@@ -24,7 +24,8 @@ from backend.jobs import atomic
 from backend.metrics.intervals import Estimate
 from backend.request import finish
 from tests.benchmarks.report import point, row
-from tests.benchmarks.spectrum_search import FACE, size_in
+from tests.benchmarks.spectrum_search import FACE
+from tests.benchmarks.spectrum_top20 import size_in
 
 BATCH = 16  # rows of the whole Jacobian at once: from 8 on they cost least
 EVERY = 60.0  # seconds between two savings of them

@@ -1,4 +1,4 @@
-"""Charts and the scrubber that moves them, in a real Chromium."""
+"""Charts, in a real Chromium."""
 
 import csv
 from pathlib import Path
@@ -7,51 +7,32 @@ import numpy as np
 import pytest
 
 from components.chart import Point
-from components.page import LAUNCH
 from components.scrubber import Place
 from tests.browser import chart_demo as demo
-
-SCRUBBER = "(document.querySelector('#scrubber .scrubber')?.__state ?? {})"
-DESK, PHONE = {"width": 1440, "height": 1400}, {"width": 390, "height": 2600}
-everywhere = pytest.mark.parametrize("viewport", [DESK, PHONE], ids=["desk", "phone"], indirect=True)
-NAMES = ["moving", "marked", "bars"]
-MIDDLE = demo.FRAMES // 2
-
-
-def state(name: str) -> str:
-    return f"(document.querySelector('#{name} .chart')?.__state ?? {{}})"
-
-
-def plot(name: str) -> str:
-    return f"document.querySelector('#{name} .plot')"
+from tests.browser.chart_page import (
+    MIDDLE,
+    NAMES,
+    PHONE,
+    SCRUBBER,
+    everywhere,
+    opened,
+    plot,
+    scrub,
+    serve,
+    state,
+    told,
+    until,
+)
 
 
 @pytest.fixture(scope="module")
 def address(server):
-    return server(demo.build(), **LAUNCH)
+    return serve(server)
 
 
 @pytest.fixture
 def ready(page, address):
-    demo.heard.clear()
-    page.goto(address)
-    for name in NAMES:
-        page.wait_for_function(f"{state(name)}.shown == {MIDDLE}")
-    page.wait_for_function(f"{SCRUBBER}.decoded == {6 * demo.FRAMES}")
-    return page
-
-
-def until(page, condition: str) -> None:
-    page.wait_for_function(condition)
-
-
-def scrub(page, index: int) -> None:
-    """As if dragged there: no release, so Python is not told."""
-    page.evaluate(
-        "i => { const s = document.querySelector('#scrubber input'); s.value = i;"
-        "s.dispatchEvent(new Event('input', {bubbles: true})); }",
-        index,
-    )
+    return opened(page, address)
 
 
 def y(page, name: str, curve: int = 0) -> list[float]:
@@ -97,13 +78,6 @@ def download(page, name: str, kind: str) -> str:
         page.locator(f"#{name} .{kind}").click()
     assert waiting.value.suggested_filename == f"{name}.{kind}"
     return Path(waiting.value.path()).read_text()
-
-
-def told(page, value) -> None:
-    """Until Python has heard exactly this, last."""
-    words = str(value).replace("'", "\\'")
-    until(page, f"document.querySelector('#said textarea, #said input').value == '{words}'")
-    assert demo.heard[-1] == value
 
 
 # ---- clicks
@@ -299,57 +273,6 @@ def test_one_library_for_all_charts_and_no_other_file(ready, address):
         ready.request.get(urls[0].replace("package_data/plotly.min.js", "graph_objects/__init__.py")).status
         == 403
     )
-
-
-# ---- the scrubber
-
-
-def grey(page, tile: int) -> int:
-    return page.evaluate(
-        f"document.querySelectorAll('#scrubber canvas')[{tile}].getContext('2d').getImageData(3, 3, 1, 1).data[0]"
-    )
-
-
-def test_pictures_and_caption_swap_at_once(ready):
-    for k in (0, 19, 6):
-        scrub(ready, k)
-        assert [grey(ready, i) for i in range(6)] == [10 * k + i for i in range(5)] + [7]
-        assert ready.locator("#scrubber output").inner_text() == f"t = {k / demo.FRAMES:.2f}"
-    assert "pixels" in ready.locator("#scrubber canvas").first.get_attribute("class")
-
-
-def test_keys(ready):
-    ready.locator("#scrubber input").focus()
-    for key, k in [("Home", 0), ("ArrowRight", 1), ("End", 19), ("ArrowLeft", 18)]:
-        ready.keyboard.press(key)
-        until(ready, f"{SCRUBBER}.index == {k}")
-        told(ready, Place("first", k))
-
-
-def test_a_click_on_a_picture_reaches_python(ready):
-    scrub(ready, 2)
-    ready.locator("#scrubber .tile").nth(4).click()
-    told(ready, Place("first", 2, 4))
-
-
-def test_new_scenes_keep_the_place_where_they_can(ready):
-    scrub(ready, 3)
-    ready.locator("#same").click()
-    until(ready, f"{SCRUBBER}.key == 'same' && {SCRUBBER}.decoded == {6 * demo.FRAMES}")
-    assert ready.evaluate(f"{SCRUBBER}.index") == 3 and grey(ready, 0) == 30
-    assert "pixels" not in (ready.locator("#scrubber canvas").first.get_attribute("class") or "")
-    ready.locator("#fewer").click()
-    until(ready, f"{SCRUBBER}.key == 'fewer' && {state('moving')}.shown == 4")
-    assert ready.evaluate("window.__scrub.demo") == 4
-
-
-def test_it_follows_others_of_its_group(ready):
-    for group, k in [("other", MIDDLE), ("demo", 1)]:
-        ready.evaluate(
-            "group => document.dispatchEvent(new CustomEvent('scrub', {detail: {group, index: 1}}))", group
-        )
-        assert ready.evaluate(f"{SCRUBBER}.index") == k
-    assert grey(ready, 0) == 10
 
 
 # ---- the page

@@ -1,130 +1,31 @@
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-from torch import Tensor
 
-from backend.inference import cache, catalogue, intake, load
+from backend.inference import cache, catalogue, load
 from backend.inference import run as gateway
-from backend.inference.cache import Cache, call
+from backend.inference.cache import Cache
 from backend.inference.run import run
 from backend.jobs import result_file
-from backend.request import BadInput, Failed, Progress, Request, require
-from backend.sampling import ddim
-from backend.sampling.noise import noise
-from backend.sampling.times import grid
+from backend.request import BadInput, Failed, Progress
+from tests.inference import run_examples as examples
+from tests.inference.run_examples import AddUp, AddUpTwice, GoWrong, MeasureUpload, PaintDigit, Sum
 
 ROOT = Path(__file__).parents[2]
-
-
-@dataclass
-class Log:
-    """What the requests below did in this process."""
-
-    steps: list[str] = field(default_factory=list)
-    inside: int = 0
-    most_inside: int = 0
-    closed: list[str] = field(default_factory=list)
-
-
-log = Log()
-
-
-@dataclass(frozen=True)
-class Sum:
-    total: Tensor
-    of: str
-
-
-@dataclass(frozen=True)
-class AddUp(Request):
-    """Adds 1..n to a matrix of its own, a step at a time, and notes who else computes meanwhile."""
-
-    name: str = "a"
-    n: int = 4
-
-    def check(self):
-        require(self.n > 0, "Ask for at least one number.")
-
-    def run(self, model: Any) -> Iterator[Any]:
-        total = torch.zeros(20, 20)
-        try:
-            for i in range(1, self.n + 1):
-                log.inside += 1
-                log.most_inside = max(log.most_inside, log.inside)
-                log.steps.append(self.name)
-                total = total + torch.full((20, 20), float(i)) @ torch.eye(20)
-                log.inside -= 1
-                yield Progress(i, self.n, "additions")
-            yield Sum(total, self.name)
-        finally:
-            log.closed.append(self.name)
-
-
-@dataclass(frozen=True)
-class AddUpTwice(Request):
-    def needs(self) -> tuple[Request, ...]:
-        return (AddUp(n=3),)
-
-    def run(self, model: Any) -> Iterator[Any]:
-        found = yield from call(AddUp(n=3), model)
-        yield Sum(2 * found.total, found.of)
-
-
-@dataclass(frozen=True)
-class GoWrong(Request):
-    how: str = "bug"
-
-    def run(self, model: Any) -> Iterator[Any]:
-        yield Progress(1, 2, "steps")
-        if self.how == "bug":
-            raise KeyError("/secret/path")
-        if self.how == "memory":
-            torch.empty(2**55)
-        if self.how == "python memory":
-            raise MemoryError
-        if self.how == "cuda memory":
-            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 GiB.")
-        if self.how == "late refusal":
-            raise BadInput("This region is empty.")
-
-
-@dataclass(frozen=True)
-class PaintDigit(Request):
-    """A walking skeleton: the closed-form model, sampled."""
-
-    model: str = "gaussian"
-    seed: int = 0
-
-    def run(self, model: Any) -> Iterator[Any]:
-        denoiser, start = model.denoiser, noise([self.seed], model.denoiser.shape)
-        steps = ddim.solve(denoiser, start, grid(denoiser.schedule, 1.0, 0.0, 8))
-        for done, (state, _) in enumerate(steps, 1):
-            yield Progress(done, 8, "network evaluations")
-            x = state
-        yield Sum(x[0].cpu(), "digit")
-
-
-@dataclass(frozen=True)
-class MeasureUpload(Request):
-    image: str = ""
-
-    def run(self, model: Any) -> Iterator[Any]:
-        yield Sum(intake.open_upload(self.image, (3, 16, 16)).sum(), self.image)
 
 
 @pytest.fixture(autouse=True)
 def empty(monkeypatch, tmp_path) -> None:
     monkeypatch.setattr(cache, "results", Cache(10**7, result_file.size))
     monkeypatch.setattr(catalogue, "ASSETS", tmp_path)
-    monkeypatch.setitem(globals(), "log", Log())
+    monkeypatch.setattr(examples, "log", examples.Log())
 
 
 def in_time(*functions: Callable[[], Any]) -> list[Any]:
@@ -151,14 +52,14 @@ def test_progress_then_the_result_last() -> None:
 def test_a_known_result_comes_at_once_and_is_computed_once() -> None:
     *_, first = run(AddUp())
     assert list(run(AddUp(n=4.0))) == [first]
-    assert log.steps == ["a"] * 4
+    assert examples.log.steps == ["a"] * 4
 
 
 def test_bad_input_is_refused_by_the_call_itself() -> None:
     for bad in (AddUp(n=0), AddUp(n="4"), PaintDigit(model="../gaussian"), MeasureUpload(image="upload:x")):
         with pytest.raises(BadInput):
             run(bad)
-    assert log.steps == []
+    assert examples.log.steps == []
 
 
 def test_an_upload_that_was_dropped_is_refused_by_the_call_itself() -> None:
@@ -171,8 +72,8 @@ def test_closing_stops_at_the_step_and_keeps_nothing() -> None:
     for _ in range(3):
         next(events)
     events.close()
-    assert log.steps == ["a"] * 3
-    assert log.closed == ["a"]
+    assert examples.log.steps == ["a"] * 3
+    assert examples.log.closed == ["a"]
     assert cache.find(AddUp(n=100)) is None
     *_, result = run(AddUp(n=2))  # the turn was given back
     assert result.total[0, 0] == 3
@@ -233,8 +134,8 @@ def test_people_at_once_never_mix_and_never_compute_at_once() -> None:
     results = in_time(*(partial(person, name) for name in "abcd"))
     assert [result.of for result in results] == list("abcd")
     assert all((result.total == 1830).all() for result in results)
-    assert log.most_inside == 1
-    assert sorted(log.steps[:4]) == list("abcd")
+    assert examples.log.most_inside == 1
+    assert sorted(examples.log.steps[:4]) == list("abcd")
 
 
 def test_each_step_may_run_on_another_thread() -> None:
@@ -289,7 +190,7 @@ def test_what_is_found_on_the_way_is_kept() -> None:
     assert result.total[0, 0] == 12
     (found,) = run(AddUp(n=3))
     assert found.total[0, 0] == 6
-    assert log.steps == ["a"] * 3
+    assert examples.log.steps == ["a"] * 3
 
 
 def test_eviction_in_the_middle_only_computes_again(monkeypatch) -> None:
@@ -297,7 +198,7 @@ def test_eviction_in_the_middle_only_computes_again(monkeypatch) -> None:
     *_, first = run(AddUp("a"))
     list(run(AddUp("b")))
     *_, again = run(AddUp("a"))
-    assert log.steps == ["a"] * 4 + ["b"] * 4 + ["a"] * 4
+    assert examples.log.steps == ["a"] * 4 + ["b"] * 4 + ["a"] * 4
     assert torch.equal(first.total, again.total)
 
 
