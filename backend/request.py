@@ -77,7 +77,7 @@ def require(condition: bool, sentence: str) -> None:
 def option(default: Any, words: str, *, private: bool = False) -> Any:
     """A dataclass field with the words that error sentences use for it ("the noise level").
 
-    A private field (a watermark key) never enters a link.
+    A private field (a watermark key) never enters a link or an example.
     """
     return dataclasses.field(default=default, metadata={"words": words, "private": private})
 
@@ -135,6 +135,11 @@ class Request:
         ]
         return tuple(entry for entry in entries if _is_upload(entry))
 
+    def _private(self) -> list[dataclasses.Field]:
+        """The private fields that hold something."""
+        fields = dataclasses.fields(self)
+        return [f for f in fields if f.metadata.get("private") and getattr(self, f.name) != f.default]
+
     def key(self) -> str:
         """32 hexadecimal digits that name this request and no other, usable as a folder name."""
         return hashlib.sha256(json.dumps(self.to_json(), sort_keys=True).encode()).hexdigest()[:32]
@@ -156,9 +161,8 @@ class Request:
         """One sentence when this request cannot be a link, None when it can."""
         if self.uploads():
             return "There is no link to your own picture, because it stays on this server for you alone."
-        for field in dataclasses.fields(self):
-            if field.metadata.get("private") and getattr(self, field.name) != field.default:
-                return f"There is no link, because it would give away {_words(field, capital=False)}."
+        for field in self._private():
+            return f"There is no link, because it would give away {_words(field, capital=False)}."
         if len(self._query()) > LONGEST_LINK:
             return "There is no link, because these settings are too detailed to fit in an address."
         return None
@@ -202,15 +206,17 @@ class Request:
 
     def to_python(self) -> str:
         """A snippet that does the same when pasted at the repository's root. One's own picture is read from a
-        file; private values are included, because the snippet stays with its owner and needs them to run."""
+        file, and private text is asked for when it runs, so that an example never gives it away."""
         cls = type(self)
         result = "".join(c if c.islower() else f" {c.lower()}" for c in cls.__name__).split()[-1]
         imports = [f"from {cls.__module__} import {cls.__name__}", "from backend.inference.run import run"]
-        arguments = [f"{name}={_literal(value)}" for name, value in self.values().items()]
-        head = []
+        secrets = {field.name: _words(field, capital=False) for field in self._private()}
+        arguments = [f"{name}={_literal(value, secrets.get(name))}" for name, value in self.values().items()]
+        head = ["from getpass import getpass"] if secrets else []
         if self.uploads():
-            head = ["from pathlib import Path", ""]
+            head += ["from pathlib import Path"]
             imports += ["from backend.inference.intake import store"]
+        head += [""] if head else []
         line = f"*_, {result} = run({cls.__name__}({', '.join(arguments)}))"
         if len(line) > 110:
             block = "".join(f"        {argument},\n" for argument in arguments)
@@ -275,11 +281,15 @@ def _number(text: str) -> Any:
         raise BadInput("This link is damaged: one of its settings cannot be read.") from None
 
 
-def _literal(value: Any) -> str:
+def _literal(value: Any, secret: str | None = None) -> str:
+    """The value in Python; text that is `secret` (the words for it) is asked for instead."""
     if isinstance(value, tuple):
-        return "(" + ", ".join(map(_literal, value)) + ("," if len(value) == 1 else "") + ")"
+        entries = [_literal(entry, secret) for entry in value]
+        return "(" + ", ".join(entries) + ("," if len(value) == 1 else "") + ")"
     if _is_upload(value):
         return 'store(Path("picture.png").read_bytes())'
+    if secret and isinstance(value, str):
+        return f"getpass({json.dumps(f'{secret}: ', ensure_ascii=False)})"
     return json.dumps(value, ensure_ascii=False) if isinstance(value, str) else repr(value)
 
 

@@ -220,6 +220,30 @@ def test_python_reads_an_upload_from_a_file():
     compile("\n".join(lines), "snippet", "exec")
 
 
+def test_python_asks_for_what_is_private(monkeypatch):
+    """An example with the key in it would be pasted where others read it."""
+
+    @dataclass(frozen=True)
+    class HideThings(Request):
+        secret_key: str = option("", "the watermark's key", private=True)
+        keys: tuple[str, ...] = option((), "the keyring", private=True)
+        image: str = "upload:a"
+
+    snippet = CountThings(secret_key="0451 xyzzy", k=3).to_python()
+    assert "0451" not in snippet and 'secret_key=getpass("the watermark\'s key: ")' in snippet
+    asked = []
+    monkeypatch.setattr("getpass.getpass", lambda prompt: asked.append(prompt) or "0451 xyzzy")
+    names = {}
+    exec(snippet, names)
+    made = snippet.partition("run(\n")[2].rpartition(")")[0]
+    assert eval(made, names) == CountThings(secret_key="0451 xyzzy", k=3)
+    assert names["things"] == 3 and asked == ["the watermark's key: "] * 2
+    assert "getpass" not in CountThings(k=3).to_python()  # at its default there is nothing to ask
+    lines = HideThings(keys=("0451 a", "0451 b")).to_python().splitlines()
+    assert lines[:3] == ["from getpass import getpass", "from pathlib import Path", ""]
+    assert "0451" not in "".join(lines) and 'keys=(getpass("the keyring: "), getpass(' in "".join(lines)
+
+
 def test_uploads_are_found_wherever_they_stand():
     @dataclass(frozen=True)
     class TransferThings(Request):
