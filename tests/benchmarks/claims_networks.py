@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Iterator
-from pathlib import Path
 
 from torch import Tensor
 
@@ -13,16 +12,15 @@ from backend.inference.load import load
 from backend.metrics.intervals import bootstrap
 from backend.request import BadInput
 from tests.benchmarks.claims_exact import DISTORTIONS, MECHANISMS, STAGES
-from tests.benchmarks.guidance_ablation import ARMS, NOTHING, ONCE, WINDOWS, Setting, kept, paired
+from tests.benchmarks.guidance_ablation import ARMS, KEPT, NOTHING, ONCE, WINDOWS, Setting, kept, paired
 from tests.benchmarks.guidance_claims import Claim, Evidence
 
 NETWORKS = ("digits", "avatars")
 TITLES = {"digits": "network of digits", "avatars": "network of drawn faces"}
-CHECKPOINTS = Path("checkpoints/guidance")
 
 
 def claims() -> Iterator[Claim]:
-    done = kept(CHECKPOINTS)
+    done = kept(KEPT)
     yield mean_shift_dominates()
     yield from (
         shift_alone(done),

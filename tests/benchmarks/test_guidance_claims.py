@@ -43,7 +43,7 @@ def lines(values, samples=100):
     """Complete blocks of one class of the linear digits: {seed: accuracy as a function of the setting}."""
     done = {}
     for seed, accuracy in values.items():
-        for setting in settings_of("digits, linear model"):
+        for setting in settings_of(Block("digits, linear model", "3", seed)):
             name = key(Block("digits, linear model", "3", seed), setting, samples)
             done[name] = {"key": name, "values": {"accuracy": accuracy(setting)}, "seconds": 1.0}
     return done
@@ -102,7 +102,7 @@ def test_the_command_measures_keeps_and_goes_on(tmp_path, monkeypatch):
     ]
     for _ in range(2):
         guidance_ablation.main([*command, "--checkpoints", str(tmp_path)])
-    assert len(measured) == len(list(settings_of("digits, linear model")))  # the second run had nothing to do
+    assert len(measured) == len(list(settings_of(measured[0][0])))  # the second run had nothing to do
     assert wrote[0] == wrote[1] and all(math.isfinite(row["value"]) for row in wrote[0])
     variance = {
         (row["arm"], row["window"]): row["value"] for row in wrote[0] if row["measure"].startswith("variance")
