@@ -205,11 +205,12 @@ def test_in_many_dimensions_a_weight_is_foreseen_and_waits_for_the_button(opened
 
 
 @pytest.mark.parametrize(
-    "fields",
-    [{"weight": "interval", "low": 0.5, "high": 5.0}, {"weight": "curve", "curve": (0.2, 1.0, 5.0, 3.0)}],
-    ids=["interval", "curve"],
+    ("where", "fields"),
+    [
+        ("plane", {"weight": "curve", "curve": (0.2, 1.0, 5.0, 3.0)}),
+        ("many", {"weight": "interval", "low": 0.5, "high": 5.0}),
+    ],
 )
-@pytest.mark.parametrize("where", ["plane", "many"])
 def test_a_link_with_an_equal_area_reopens(page, address, fields, where):
     page.set_default_timeout(QUICK)
     if where == "plane":

@@ -26,7 +26,12 @@ def drag(page, *points: tuple[float, float]) -> None:
 
 
 def mode(page, name: str) -> None:
-    page.locator(f"#picker .modes input[value={name}]").check(force=True)
+    """The browser loses a click on what is being drawn anew, so it is repeated until it has taken effect."""
+    for _ in range(10):
+        page.locator(f"#picker .modes input[value={name}]").click(force=True)
+        if page.evaluate(f"{PICKER}.mode") == name:
+            return
+    raise AssertionError(f"the picker does not change to {name}")
 
 
 def region(page) -> str:

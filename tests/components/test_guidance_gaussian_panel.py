@@ -26,7 +26,10 @@ def digits():
 def test_the_tab_opens_with_a_shipped_run_that_can_be_made_again():
     shipped = find(tab.FIRST)
     *_, again = tab.FIRST.run(None)
-    assert torch.allclose(shipped.modes.predicted.variance, again.modes.predicted.variance, rtol=1e-6)
+    assert torch.allclose(
+        shipped.modes.predicted.variance, again.modes.predicted.variance, atol=1e-3
+    )  # of pixels that are
+    # the same in all digits the variance is rounding alone, and differs with the processor
     assert torch.allclose(shipped.samples, again.samples, atol=1e-4)
 
 

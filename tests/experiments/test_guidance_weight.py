@@ -1,7 +1,6 @@
 """Predictions against the exact moments of the run, against samples, and of their areas against sums."""
 
 import math
-import time
 
 import numpy as np
 import pytest
@@ -253,15 +252,3 @@ def test_what_a_network_cannot_do_is_a_sentence(values, sentence):
 def test_a_link_names_it():
     request = PredictGuidance(weight="curve", curve=CURVE, sampler="network")
     assert Request.from_query(request.to_query()) == request
-
-
-@pytest.mark.parametrize("sampler", ["gaussians", "network"])
-@pytest.mark.parametrize("data", ["digits", "avatars"])
-def test_it_answers_at_the_speed_of_a_slider(data, sampler):
-    """Of one thread, however busy the machine."""
-    label, seconds = class_statistics.LABELS[data][3], []
-    for i in range(5):
-        began = time.process_time()
-        predicted(data=data, label=label, sampler=sampler, gamma=1.0 + i / 10)
-        seconds.append(time.process_time() - began)
-    assert min(seconds) < 0.1
