@@ -1,0 +1,108 @@
+"""Looking for a mark: the evidence of every guess, where it lies, and what it is worth.
+
+The evidence is the matched filter's z (backend.watermark.shallow_diffuse) on what the model does not predict of the picture. Three tests say what z is
+worth, and they do not assume the same:
+
+    analytic    z is normal with variance 1 over keys; Bonferroni over what was tried
+    keys        the same picture under other keys of the same kind, (1 + #{others >= z}) / (n + 1): valid for any picture, one evaluation in all
+    pictures    unmarked pictures under the same key, (1 + #{others >= z}) / (n + 1): conformal, valid where the picture is like them
+"""
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from backend.denoiser.base import Denoiser
+from backend.request import Progress
+from backend.watermark import fourier
+from backend.watermark.key import random_keys
+from backend.watermark.restoration import Guess, undone
+from backend.watermark.scheme import Scheme
+from backend.watermark.shallow_diffuse import carriers, correlation, pattern, unpredicted, z_score
+
+BATCH = 32  # pictures in one evaluation
+
+
+def look(
+    denoiser: Denoiser, pictures: Tensor, scheme: Scheme, guesses: Sequence[Guess]
+) -> Iterator[Progress]:
+    """Returns the Fourier planes of what the model does not predict of pictures (B, C, n, n), under every guess: (B, U, G, n, n)
+    complex128. An evaluation a guess and picture."""
+    found, total = [], len(guesses) * math.ceil(len(pictures) / BATCH)
+    for guess in guesses:
+        parts = []
+        for batch in pictures.split(BATCH):
+            rest = unpredicted(denoiser, undone(batch, guess), scheme.t)
+            parts.append(fourier.plane(carriers(rest, scheme.channels).cpu()))
+            yield Progress(len(found) * len(parts) + len(parts), total, "network evaluations")
+        found.append(torch.cat(parts))
+    return torch.stack(found, 1)
+
+
+def ring_levels(planes: Tensor, scheme: Scheme) -> Tensor:
+    """The root mean square over pictures on each coefficient's ring, of planes (B, U, G, n, n): (U, G, n, n). What unmarked pictures have
+    there is what a mark has to stand out from."""
+    return fourier.ring_power(planes, scheme.centre).mean(0).sqrt()
+
+
+def whitened(planes: Tensor, scheme: Scheme, levels: Tensor | None = None) -> Tensor:
+    """Planes (..., U, G, n, n) in units of their own ring's root mean square, or of that of unmarked pictures where that is more: a ring that
+    a blur has emptied must not count as much as the others."""
+    own = fourier.ring_power(planes, scheme.centre).sqrt()
+    return planes / (own if levels is None else torch.maximum(own, levels)).clamp_min(1e-12)
+
+
+def evidence(planes: Tensor, pattern: Tensor, *, shifts: bool) -> Tensor:
+    """The z of whitened planes (..., U, G, n, n) under each guess (..., U); with `shifts` the largest over all cyclic shifts."""
+    return correlation(planes, pattern).flatten(-2).amax(-1) if shifts else z_score(planes, pattern)
+
+
+def tried(guesses: int, size: int, *, shifts: bool) -> int:
+    """In how many ways a mark was looked for."""
+    return guesses * size**2 if shifts else guesses
+
+
+def analytic(z: float, tries: int) -> float:
+    """The chance that a random key reaches z in one of so many tries, at most: Bonferroni's bound, in [0, 1]."""
+    return min(1.0, tries * 0.5 * math.erfc(z / math.sqrt(2)))
+
+
+def under_other_keys(planes: Tensor, scheme: Scheme, count: int, *, shifts: bool, seed: int = 0) -> Tensor:
+    """The best z of one picture's whitened planes (U, G, n, n) under each of `count` other keys: (count,)."""
+    size = planes.shape[-1]
+    keys = random_keys(count, seed)
+    return torch.stack(
+        [evidence(planes, pattern(key.secret, scheme, size), shifts=shifts).max() for key in keys]
+    )
+
+
+def exceeded(z: float, others: Tensor) -> float:
+    """(1 + #{others >= z}) / (n + 1), at most 1 and never 0."""
+    return (1 + int((others >= z).sum())) / (len(others) + 1)
+
+
+@dataclass(frozen=True)
+class Parts:
+    """Where the evidence lies; every sum is z. plane (n, n): by coefficient, frequency 0 in the middle. ring (R,): by the ring of width 1. channel (G,).
+    space (n, n): by pixel, the inverse transform of the product with the pattern's phases, smoothed by nothing."""
+
+    plane: Tensor
+    ring: Tensor
+    channel: Tensor
+    space: Tensor
+
+
+def parts(planes: Tensor, pattern: Tensor, scheme: Scheme) -> Parts:
+    """The parts of z of one picture's whitened planes (G, n, n). By Parseval, sum over k of Re Q conj(W) = sum over pixels of q w."""
+    mask = pattern.abs() > 0
+    norm = (planes.abs().square() * mask).sum().sqrt().clamp_min(1e-12)
+    by = (planes * pattern.conj()).real / norm
+    total = by.sum(0)
+    ring = fourier.radius(planes.shape[-1], scheme.centre).round().long().flatten()
+    rings = torch.zeros(int(ring.max()) + 1, dtype=total.dtype).index_add(0, ring, total.flatten())
+    heard = torch.fft.ifft2(planes * mask, norm="ortho").real
+    sought = torch.fft.ifft2(pattern, norm="ortho").real
+    return Parts(torch.fft.fftshift(total), rings, by.flatten(1).sum(1), (heard * sought).sum(0) / norm)
