@@ -31,6 +31,8 @@ from backend.experiments import (  # noqa: F401  what a link can name
     spectrum_slide,
     spectrum_survey,
     spectrum_theory,
+    watermark,
+    watermark_verify,
 )
 from backend.inference.cache import weights_of
 from backend.inference.run import run

@@ -31,15 +31,15 @@ def look(
 ) -> Iterator[Progress]:
     """Returns the Fourier planes of what the model does not predict of pictures (B, C, n, n), under every guess: (B, U, G, n, n)
     complex128. An evaluation a guess and picture."""
-    found, total = [], len(guesses) * math.ceil(len(pictures) / BATCH)
+    batches = pictures.split(BATCH)
+    found = []
     for guess in guesses:
-        parts = []
-        for batch in pictures.split(BATCH):
+        for batch in batches:
             rest = unpredicted(denoiser, undone(batch, guess), scheme.t)
-            parts.append(fourier.plane(carriers(rest, scheme.channels).cpu()))
-            yield Progress(len(found) * len(parts) + len(parts), total, "network evaluations")
-        found.append(torch.cat(parts))
-    return torch.stack(found, 1)
+            found.append(fourier.plane(carriers(rest, scheme.channels).cpu()))
+            yield Progress(len(found), len(guesses) * len(batches), "network evaluations")
+    planes = torch.cat(found)  # guess by guess
+    return planes.unflatten(0, (len(guesses), len(pictures))).transpose(0, 1)
 
 
 def ring_levels(planes: Tensor, scheme: Scheme) -> Tensor:
@@ -72,11 +72,9 @@ def analytic(z: float, tries: int) -> float:
 
 def under_other_keys(planes: Tensor, scheme: Scheme, count: int, *, shifts: bool, seed: int = 0) -> Tensor:
     """The best z of one picture's whitened planes (U, G, n, n) under each of `count` other keys: (count,)."""
-    size = planes.shape[-1]
-    keys = random_keys(count, seed)
-    return torch.stack(
-        [evidence(planes, pattern(key.secret, scheme, size), shifts=shifts).max() for key in keys]
-    )
+    channels, size = planes.shape[-3], planes.shape[-1]
+    patterns = (pattern(key.secret, scheme, size, channels) for key in random_keys(count, seed))
+    return torch.stack([evidence(planes, one, shifts=shifts).max() for one in patterns])
 
 
 def exceeded(z: float, others: Tensor) -> float:
@@ -86,8 +84,11 @@ def exceeded(z: float, others: Tensor) -> float:
 
 @dataclass(frozen=True)
 class Parts:
-    """Where the evidence lies; every sum is z. plane (n, n): by coefficient, frequency 0 in the middle. ring (R,): by the ring of width 1. channel (G,).
-    space (n, n): by pixel, the inverse transform of the product with the pattern's phases, smoothed by nothing."""
+    """Where the evidence lies: each part adds up to z.
+
+    plane (n, n): by coefficient, frequency 0 in the middle. ring (R,): by ring of width 1 about the scheme's centre. channel (G,): by carrier.
+    space (n, n): by pixel, what is found there on the mask times the mark that is looked for, not smoothed.
+    """
 
     plane: Tensor
     ring: Tensor

@@ -26,7 +26,7 @@ def radius(n: int, centre: str = "zero") -> Tensor:
 def annulus(n: int, inner: float, outer: float, centre: str = "zero") -> Tensor:
     """The coefficients with inner < radius <= outer, or a disc with inner < 0: (n, n) bool, symmetric under k -> -k.
 
-    Coefficients that are their own mirror image (the mean, and those of Nyquist's frequency on both axes) are real and are left out.
+    Coefficients that are their own mirror image (where each axis has frequency 0 or Nyquist's, such as the mean) are real and are left out.
     """
     r = radius(n, centre)
     mask = (r > inner) & (r <= outer)

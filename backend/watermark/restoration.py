@@ -45,7 +45,7 @@ MOVED = (
 def undone(pictures: Tensor, guess: Guess) -> Tensor:
     """Pictures (B, C, n, n) in [-1, 1] as they were if the guess is right. Edges are repeated where nothing is known."""
     if guess.angle or guess.share < 1:
-        turn = math.radians(guess.angle)
+        turn = math.radians(-guess.angle)
         cos, sin = math.cos(turn) / guess.share, math.sin(turn) / guess.share
         matrix = torch.tensor([[cos, -sin, 0.0], [sin, cos, 0.0]]).to(pictures)
         lattice = F.affine_grid(matrix.expand(len(pictures), 2, 3), list(pictures.shape), align_corners=False)

@@ -45,15 +45,15 @@ class ShallowDiffuse(Watermark):
         local = fourier.ring_power(planes, self.scheme.centre).sqrt()
         change = self.strength * local * self.pattern.to(planes)
         if self.how == "replace":
-            change = change - planes * (self.pattern.abs().to(planes) > 0)
+            change = change - planes * (self.pattern.abs() > 0).to(planes)
         return x_t + spread(fourier.picture(change, x_t), self.scheme.channels, x_t.shape[-3])
 
     def score(self, x_t: Tensor) -> Tensor:
         return z_score(whitened(x_t, self.scheme), self.pattern)
 
 
-def pattern(secret: bytes, scheme: Scheme, size: int) -> Tensor:
-    """What a key makes of a scheme's mask on an n x n plane: (G, n, n) complex128, G the number of carriers.
+def pattern(secret: bytes, scheme: Scheme, size: int, channels: int = len(COLOURS)) -> Tensor:
+    """What a key makes of a scheme's mask on an n x n plane: (G, n, n) complex128, G the number of carriers among so many channels.
 
     Raises:
         ValueError: if no coefficient lies in the mask.
@@ -61,7 +61,7 @@ def pattern(secret: bytes, scheme: Scheme, size: int) -> Tensor:
     mask = fourier.annulus(size, scheme.inner, scheme.outer, scheme.centre)
     if not mask.any():
         raise ValueError("No Fourier coefficient of this picture lies between these radii.")
-    purposes = COLOURS if scheme.channels == "all" else ("carrier",)
+    purposes = COLOURS[:channels] if scheme.channels == "all" else ("carrier",)
     if scheme.family == "rings":
         return torch.stack([fourier.rings(secret, mask, scheme.centre, one) for one in purposes])
     return torch.stack([fourier.phases(secret, mask, one) for one in purposes])
@@ -110,7 +110,7 @@ def unpredicted(denoiser: Denoiser, pictures: Tensor, t: float) -> Tensor:
     """What the model does not expect of pictures (B, *shape): x_0 - D(alpha_t x_0, t), one evaluation.
 
     Flow and noise keep a mark only in part, but the picture itself is what hides it: the denoiser predicts the picture and not the mark, so the
-    difference is nearly free of the picture. It is alpha_t / sigma_t times less than the noise that inversion would find, in one evaluation.
+    difference is nearly free of the picture. It is sigma_t / alpha_t times the noise that D finds in alpha_t x_0.
     """
     alpha, _ = denoiser.schedule(torch.tensor(t, dtype=torch.float64))
     return pictures - denoiser(like(alpha, pictures) * pictures, t)
