@@ -15,7 +15,7 @@ from torch import Tensor
 
 from backend.denoiser.base import Denoiser
 from backend.request import Progress
-from backend.sampling import dpm_solver
+from backend.sampling import ddim, dpm_solver
 from backend.sampling.times import grid
 
 
@@ -36,11 +36,16 @@ class Watermark(ABC):
 
 
 def flow(denoiser: Denoiser, x: Tensor, start: float, end: float, steps: int) -> Iterator[Progress]:
-    """Follows the flow of x (B, *shape) from one time to another by DPM-Solver++ 2M, `steps` evaluations; returns x there."""
+    """Follows the flow of x (B, *shape) from one time to another in `steps` evaluations; returns x there.
+
+    Down by DPM-Solver++ 2M; up by DDIM, since extrapolation overshoots where the flow spreads: a mark that the model does not expect comes
+    back from it with the wrong sign.
+    """
     if start == end:
         return x
     times = grid(denoiser.schedule, max(start, end), min(start, end), steps, "noise_level")
-    states = dpm_solver.solve(denoiser, x, times if start > end else times.flip(0))
+    down = start > end
+    states = dpm_solver.solve(denoiser, x, times) if down else ddim.solve(denoiser, x, times.flip(0))
     for done in range(steps):
         x, _ = next(states)
         yield Progress(done + 1, steps, "network evaluations")
