@@ -55,11 +55,11 @@ class Counted(torch.nn.Module):
 
 @pytest.mark.parametrize(("start", "end"), [(1.0, 0.0), (0.6, 0.2), (0.3, 0.0), (0.0, 0.3), (0.2, 1.0)])
 def test_flow_is_the_exact_map_of_a_gaussian(start, end):
-    """In the limit of many steps, and to second order."""
+    """In the limit of many steps: down to second order at least, up to first."""
     D, x = white(), states()
     exact = x * deviation(D, end) / deviation(D, start)
     coarse, fine = (((finish(flow(D, x, start, end, n)) / exact) - 1).abs().max().item() for n in (60, 240))
-    assert fine < 0.005 and fine < coarse / 4
+    assert (fine < 0.002 and fine < coarse / 12) if start > end else (fine < 0.02 and fine < coarse / 3.5)
 
 
 @pytest.mark.parametrize("t", [0.3, 1.0])
@@ -70,7 +70,15 @@ def test_flow_there_and_back_returns(t):
     coarse, fine = (
         (finish(flow(D, finish(flow(D, x, 0.0, t, n)), t, 0.0, n)) - x).abs().max().item() for n in (25, 100)
     )
-    assert fine < 0.02 and fine < coarse
+    assert fine < 0.08 and fine < coarse / 3.5
+
+
+def test_on_the_way_up_what_the_model_does_not_expect_grows_as_it_must_and_never_beyond():
+    """Pixels that hardly vary are 146 times as wide at t = 0.3; ten steps of the solver that goes down end 30 times as far, on the other side."""
+    D, x = white(1e-5), torch.full((1, *SHAPE), 0.01, dtype=torch.float64)
+    exact = x * deviation(D, 0.3, 1e-5) / deviation(D, 0.0, 1e-5)
+    found = finish(flow(D, x, 0.0, 0.3, 10))
+    assert (found > exact / 2).all() and (found <= exact).all()
 
 
 def test_flow_to_where_it_stands_costs_nothing():
@@ -101,7 +109,7 @@ def test_the_twin_of_a_mark_that_does_nothing_is_the_marked(make):
 def test_embed_comes_back_to_the_picture():
     D, x = white(), states()
     marked, twin = finish(embed(D, Constant(0.3, 0.1), x, 60))
-    torch.testing.assert_close(twin, x, rtol=0.01, atol=0)
+    torch.testing.assert_close(twin, x, rtol=0.02, atol=0)
     scale = deviation(D, 0.0) / deviation(D, 0.3)
     torch.testing.assert_close(marked - twin, torch.full_like(x, 0.1) * scale, rtol=0.01, atol=0)
 
