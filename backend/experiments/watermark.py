@@ -63,7 +63,8 @@ def pattern_of(key: Key, scheme: Scheme, model: Model) -> Tensor:
     if scheme.channels in ("red", "green", "blue") and model.denoiser.shape[0] == 1:
         raise BadInput("This model's pictures are grey; please mark their brightness.")
     try:
-        return shallow_diffuse.pattern(key.secret, scheme, model.denoiser.shape[-1])
+        channels, _, size = model.denoiser.shape
+        return shallow_diffuse.pattern(key.secret, scheme, size, channels)
     except ValueError:
         raise BadInput("No wave of this picture lies between these radii; please choose others.") from None
 

@@ -19,7 +19,7 @@ from backend.watermark.calibration import Nulls
 from backend.watermark.detection import Parts
 from backend.watermark.restoration import LIKELY, MOVED
 from backend.watermark.scheme import Scheme
-from backend.watermark.shallow_diffuse import correlation
+from backend.watermark.shallow_diffuse import correlation, whitened
 from backend.watermark.verdict import verdict
 
 NULLS_FROM = 100_000  # the held-out pictures that calibration looks at begin here
@@ -118,7 +118,7 @@ class VerifyWatermark(Marking):
         if nulls is not None:  # of a moved picture as of one that was left alone
             plain = nulls.levels[:1].expand(len(guesses) - len(LIKELY), -1, -1, -1)
             levels = torch.cat([nulls.levels, plain]).double()
-        planes = detection.whitened(planes[0], scheme, levels)
+        planes = whitened(planes[0], scheme, levels)
         by_guess = detection.evidence(planes, pattern, shifts=self.search)
         best = int(by_guess.argmax())
         z, n = float(by_guess[best]), planes.shape[-1]

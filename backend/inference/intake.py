@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 LARGEST_FILE = 10 * 2**20  # bytes
 LARGEST_PICTURE = 50_000_000  # pixels; a telephone's largest photograph
-SMALLEST_SIDE = 16  # pixels
+SMALLEST_SIDE = 8  # pixels, as many as the embedded digits have
 KEPT_SIDE = 1024  # pixels of the shorter side
 LONGEST = 3  # times the shorter side: what is kept of a longer strip is its middle
 FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP")

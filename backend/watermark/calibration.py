@@ -13,9 +13,10 @@ from torch import Tensor
 from backend.denoiser.base import Denoiser
 from backend.request import Progress
 from backend.watermark import fourier
-from backend.watermark.detection import evidence, look, ring_levels, whitened
+from backend.watermark.detection import evidence, look, ring_levels
 from backend.watermark.restoration import LIKELY
 from backend.watermark.scheme import Scheme
+from backend.watermark.shallow_diffuse import whitened
 
 UNIT = 1 / 24  # of the kept numbers: what lies beyond 127 / 24 of a ring's root mean square is clipped
 

@@ -48,13 +48,6 @@ def ring_levels(planes: Tensor, scheme: Scheme) -> Tensor:
     return fourier.ring_power(planes, scheme.centre).mean(0).sqrt()
 
 
-def whitened(planes: Tensor, scheme: Scheme, levels: Tensor | None = None) -> Tensor:
-    """Planes (..., U, G, n, n) in units of their own ring's root mean square, or of that of unmarked pictures where that is more: a ring that
-    a blur has emptied must not count as much as the others."""
-    own = fourier.ring_power(planes, scheme.centre).sqrt()
-    return planes / (own if levels is None else torch.maximum(own, levels)).clamp_min(1e-12)
-
-
 def evidence(planes: Tensor, pattern: Tensor, *, shifts: bool) -> Tensor:
     """The z of whitened planes (..., U, G, n, n) under each guess (..., U); with `shifts` the largest over all cyclic shifts."""
     return correlation(planes, pattern).flatten(-2).amax(-1) if shifts else z_score(planes, pattern)

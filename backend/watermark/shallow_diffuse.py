@@ -49,7 +49,8 @@ class ShallowDiffuse(Watermark):
         return x_t + spread(fourier.picture(change, x_t), self.scheme.channels, x_t.shape[-3])
 
     def score(self, x_t: Tensor) -> Tensor:
-        return z_score(whitened(x_t, self.scheme), self.pattern)
+        planes = fourier.plane(carriers(x_t, self.scheme.channels))
+        return z_score(whitened(planes, self.scheme), self.pattern)
 
 
 def pattern(secret: bytes, scheme: Scheme, size: int, channels: int = len(COLOURS)) -> Tensor:
@@ -116,10 +117,11 @@ def unpredicted(denoiser: Denoiser, pictures: Tensor, t: float) -> Tensor:
     return pictures - denoiser(like(alpha, pictures) * pictures, t)
 
 
-def whitened(x: Tensor, scheme: Scheme) -> Tensor:
-    """The Fourier planes of the carriers of x (B, C, n, n), divided by the root mean square on each ring: (B, G, n, n) complex128."""
-    planes = fourier.plane(carriers(x, scheme.channels))
-    return planes / fourier.ring_power(planes, scheme.centre).sqrt().clamp_min(1e-12)
+def whitened(planes: Tensor, scheme: Scheme, levels: Tensor | None = None) -> Tensor:
+    """Planes (..., n, n) in units of their own ring's root mean square, or of that of unmarked pictures, `levels`, where that is more: a ring that
+    a blur has emptied must not count as much as the others."""
+    own = fourier.ring_power(planes, scheme.centre).sqrt()
+    return planes / (own if levels is None else torch.maximum(own, levels)).clamp_min(1e-12)
 
 
 def z_score(planes: Tensor, pattern: Tensor) -> Tensor:

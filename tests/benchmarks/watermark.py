@@ -26,7 +26,7 @@ from backend.metrics.image import psnr, ssim
 from backend.metrics.intervals import Estimate, bootstrap, rate
 from backend.request import finish
 from backend.sampling.noise import noise
-from backend.watermark import base, detection
+from backend.watermark import base, detection, shallow_diffuse
 from backend.watermark.attacks import attack, parse
 from backend.watermark.evaluate import Detection
 from backend.watermark.key import derive, random_keys
@@ -115,7 +115,7 @@ def whitened(pictures: Tensor, *, moved: bool) -> Iterator[Tensor]:
     levels = torch.cat([levels, levels[:1].expand(len(guesses) - len(LIKELY), -1, -1, -1)]).double()
     for batch in pictures.split(BATCH):
         planes = finish(detection.look(load(MODEL).denoiser, batch, VERIFY.scheme(), guesses))
-        yield detection.whitened(planes, VERIFY.scheme(), levels)
+        yield shallow_diffuse.whitened(planes, VERIFY.scheme(), levels)
 
 
 def scores(pictures: Tensor, key_pattern: Tensor, *, moved: bool = False) -> Tensor:

@@ -69,11 +69,11 @@ BAD = {
     "animated webp": (animation("WEBP"), "This file is an animation; please use a single picture."),
     "one pixel": (
         encode(photograph(1, 1)),
-        "This picture is 1 x 1 pixels; it needs at least 16 on each side.",
+        "This picture is 1 x 1 pixels; it needs at least 8 on each side.",
     ),
     "thin": (
         encode(photograph(4, 900)),
-        "This picture is 900 x 4 pixels; it needs at least 16 on each side.",
+        "This picture is 900 x 4 pixels; it needs at least 8 on each side.",
     ),
     "100 megapixels": (png(10_000, 10_000, zlib.compress(b"")), intake.TOO_LARGE),
     "huge header": (png(2**31 - 1, 2**31 - 1), intake.TOO_LARGE),

@@ -15,13 +15,11 @@ from backend.watermark.detection import (
     ring_levels,
     tried,
     under_other_keys,
-    whitened,
 )
 from backend.watermark.key import random_keys
 from backend.watermark.restoration import LIKELY, Guess, undone
 from backend.watermark.scheme import Scheme
-from backend.watermark.shallow_diffuse import ShallowDiffuse, correlation, pattern, z_score
-from backend.watermark.shallow_diffuse import whitened as whitened_states
+from backend.watermark.shallow_diffuse import ShallowDiffuse, correlation, pattern, whitened, z_score
 
 KEY, N = b"k" * 32, 16
 
@@ -87,12 +85,6 @@ def test_levels_are_the_root_mean_square_over_pictures():
         torch.testing.assert_close(
             found[..., ring == r], expected[..., None].expand_as(found[..., ring == r])
         )
-
-
-def test_without_levels_planes_are_whitened_as_states_are():
-    x = pictures()
-    found = whitened(fourier.plane(x), scheme())
-    torch.testing.assert_close(found, whitened_states(x, scheme()))
 
 
 def test_with_levels_an_emptied_ring_counts_less_and_a_loud_one_does_not_count_more():

@@ -53,6 +53,10 @@ def planes_of(x, channels):
     return fourier.plane(carriers(x, channels))
 
 
+def heard(x, scheme):
+    return whitened(planes_of(x, scheme.channels), scheme)
+
+
 @pytest.mark.parametrize("how", ["add", "replace"])
 @pytest.mark.parametrize("channels", CHANNELS)
 @pytest.mark.parametrize("family", ["phases", "rings"])
@@ -166,17 +170,17 @@ def test_unpredicted_is_the_closed_form_of_a_gaussian(t):
 
 
 def test_whitened_planes_have_variance_1_on_every_ring():
-    found = whitened(states(2), scheme("all"))
+    found = heard(states(2), scheme("all"))
     torch.testing.assert_close(fourier.ring_power(found), torch.ones(2, 3, 32, 32, dtype=torch.float64))
-    torch.testing.assert_close(whitened(5 * states(2), scheme("all")), found)
-    assert not whitened(torch.zeros(1, 3, 32, 32), scheme()).isnan().any()
+    torch.testing.assert_close(heard(5 * states(2), scheme("all")), found)
+    assert not heard(torch.zeros(1, 3, 32, 32), scheme()).isnan().any()
 
 
 @pytest.mark.parametrize(("channels", "count"), [("luma", 4000), ("all", 1500)])
 def test_wrong_keys_of_phases_score_like_a_standard_normal_on_any_picture(channels, count):
     """Other keys on one picture that is nothing like Gaussian, marked by another key."""
     one = mark(channels, strength=1.0)
-    found = whitened(one.inject(drawing()), one.scheme)
+    found = heard(one.inject(drawing()), one.scheme)
     keys = random_keys(count, seed=5)
     z = torch.stack([z_score(found, pattern(key.secret, one.scheme, 32)) for key in keys])
     assert z_score(found, one.pattern).item() > 8
@@ -188,7 +192,7 @@ def test_wrong_keys_of_phases_score_like_a_standard_normal_on_any_picture(channe
 def test_wrong_keys_of_rings_collide():
     """A dozen signs: on a state that carries one ring key, others score far beyond what a standard normal would."""
     one = mark(family="rings", strength=1.0)
-    found = whitened(one.inject(states(1)), one.scheme)
+    found = heard(one.inject(states(1)), one.scheme)
     z = torch.stack([z_score(found, pattern(key.secret, one.scheme, 32)) for key in random_keys(2000, 5)])
     assert z.std().item() > 3
     assert (z > 3.09).double().mean().item() > 0.2
@@ -216,15 +220,15 @@ def test_a_replaced_mark_scores_nearly_that():
 def test_a_shift_is_found_where_it_is(channels, shift):
     one = mark(channels, strength=1.5)
     marked = one.inject(states())
-    surface = correlation(whitened(marked, one.scheme), one.pattern)
+    surface = correlation(heard(marked, one.scheme), one.pattern)
     torch.testing.assert_close(surface[:, 0, 0], one.score(marked))
-    rolled = whitened(marked.roll(shift, (-2, -1)), one.scheme)
+    rolled = heard(marked.roll(shift, (-2, -1)), one.scheme)
     moved = correlation(rolled, one.pattern)
     torch.testing.assert_close(moved, surface.roll(shift, (-2, -1)))
     for picture in moved:
         row, column = divmod(int(picture.argmax()), 32)
         assert (row, column) == (shift[0] % 32, shift[1] % 32)
-    by_hand = z_score(whitened(marked.roll((-4, 7), (-2, -1)), one.scheme), one.pattern)  # moved back
+    by_hand = z_score(heard(marked.roll((-4, 7), (-2, -1)), one.scheme), one.pattern)  # moved back
     torch.testing.assert_close(surface[:, 4, -7], by_hand)
 
 
@@ -233,7 +237,7 @@ def test_rings_outlive_a_quarter_turn_and_a_mirror(turn):
     """Both move the first pixel by one, which the search over shifts finds."""
     for family, lives in [("rings", True), ("phases", False)]:
         one = mark(family=family, strength=1.5)
-        turned = correlation(whitened(turn(one.inject(states(1))), one.scheme), one.pattern)
+        turned = correlation(heard(turn(one.inject(states(1))), one.scheme), one.pattern)
         assert (turned[0, [0, 0, -1, -1], [0, -1, 0, -1]].max().item() > 9) == lives
 
 
@@ -244,6 +248,6 @@ def test_a_batch_is_one_by_one():
     torch.testing.assert_close(one.score(marked), torch.cat([one.score(a[None]) for a in marked]))
     assert one.score(marked.float()).dtype == torch.float64 and one.score(marked).shape == (3,)
     assert one.t == 0.3
-    surface = correlation(whitened(marked, one.scheme), one.pattern)
-    alone = [correlation(whitened(a[None], one.scheme), one.pattern) for a in marked]
+    surface = correlation(heard(marked, one.scheme), one.pattern)
+    alone = [correlation(heard(a[None], one.scheme), one.pattern) for a in marked]
     torch.testing.assert_close(surface, torch.cat(alone))

@@ -1,0 +1,132 @@
+"""The watermark tab as a person uses it: alive at once, a stronger mark, an attack, a wrong key, what is no passphrase; nothing secret in an address."""
+
+import io
+
+import pytest
+from PIL import Image
+
+from tests.browser.edit_page import QUICK, png
+
+SECRET = "a passphrase of my own"
+VERDICT = "(document.querySelector('#wm-verdict')?.innerText ?? '')"
+WORDS = "(document.querySelector('#wm-embed-words')?.innerText ?? '')"
+
+
+def line(where: str) -> str:
+    return f"(document.querySelector('#{where} .status-line .line')?.__state ?? {{}})"
+
+
+@pytest.fixture(scope="module")
+def urls() -> list[str]:
+    return []
+
+
+@pytest.fixture(scope="module")
+def marks(lasting_page, address, urls):
+    page = lasting_page()
+    page.set_default_timeout(QUICK)
+    page.on("request", lambda request: urls.append(request.url))
+    page.goto(address)
+    page.get_by_role("tab", name="Watermark").click()
+    page.wait_for_function(f"{VERDICT}.includes('carries the mark')")
+    return page
+
+
+def verified(page, words: str) -> None:
+    page.wait_for_function(f"{VERDICT}.includes({words!r}) && {line('wm-verified')}.state === 'done'")
+
+
+def failed(page, where: str) -> str:
+    page.wait_for_function(f"{line(where)}.state === 'failed'")
+    return page.evaluate(f"{line(where)}.words")
+
+
+def field(page, name: str):
+    return page.locator(f"#wm-{name} input, #wm-{name} textarea").first
+
+
+def test_it_opens_alive_and_fits_a_phone(marks, shots):
+    assert marks.locator("#wm-pictures img").count() == 4
+    for name in ("gauge", "scores", "plane", "space", "surface", "rings", "guesses"):
+        marks.locator(f"#wm-{name}").scroll_into_view_if_needed()
+        marks.wait_for_function(f"document.querySelectorAll('#wm-{name} .main-svg').length > 0")
+    if shots:
+        marks.screenshot(path=shots / "watermark_1440.png", full_page=True)
+    marks.set_viewport_size({"width": 390, "height": 844})
+    assert marks.evaluate("document.documentElement.scrollWidth") <= 390
+    if shots:
+        marks.wait_for_timeout(800)
+        marks.screenshot(path=shots / "watermark_390.png", full_page=True)
+    marks.set_viewport_size({"width": 1440, "height": 1400})
+
+
+def test_a_stronger_mark_costs_more_and_is_verified_by_itself(marks):
+    before = marks.evaluate(WORDS)
+    field(marks, "passphrase").fill(SECRET)
+    marks.locator("#wm-strength input[type=number]").fill("0.9")
+    marks.locator("#wm-strength input[type=number]").press("Tab")
+    marks.locator("#wm-embed-run").click()
+    marks.wait_for_function(f"{WORDS} !== {before!r} && {line('wm-marked')}.state === 'done'")
+    after = marks.evaluate(WORDS)
+    assert float(after.split(" dB")[0]) < float(before.split(" dB")[0])
+    verified(marks, f"mark of key {after.split('Key ')[1].strip(' .')}")
+    assert "give away the passphrase" in marks.evaluate(f"{line('wm-marked')}.why_no_link")
+
+
+def test_it_survives_jpeg(marks, shots):
+    marks.locator("#wm-clear").click()
+    marks.locator("#wm-add-jpeg").click()
+    marks.wait_for_function(
+        "document.querySelector('#wm-chain textarea, #wm-chain input').value === 'jpeg:58'"
+    )
+    old = field(marks, "picture").input_value()
+    marks.locator("#wm-attack-run").click()
+    marks.wait_for_function("document.querySelectorAll('#wm-before-after img').length === 2")
+    marks.wait_for_function(
+        f"document.querySelector('#wm-picture textarea, #wm-picture input').value !== {old!r}"
+    )
+    verified(marks, "carries the mark")
+    if shots:
+        marks.screenshot(path=shots / "watermark_attacked.png", full_page=True)
+
+
+def test_neither_a_wrong_key_nor_the_original_shows_it(marks):
+    marks.locator("#wm-control-wrong").click()
+    verified(marks, "no evidence")
+    marks.locator("#wm-control-marked").click()
+    verified(marks, "carries the mark")
+    marks.locator("#wm-control-original").click()
+    verified(marks, "no evidence")
+    marks.locator("#wm-back").click()
+    verified(marks, "carries the mark")
+
+
+def test_a_grey_screenshot_with_borders_and_transparency_are_pictures_without_evidence(marks):
+    field(marks, "search").uncheck()
+    for picture in (Image.new("L", (80, 60), 90), Image.new("RGBA", (64, 64), (10, 200, 30, 40))):
+        marks.locator("input#wm-upload, #wm-upload input[type=file], #wm-verify input[type=file]").first.set_input_files(png(picture))  # fmt: skip
+        verified(marks, "no evidence")
+    marks.locator("#wm-back").click()
+    verified(marks, "carries the mark")
+
+
+def test_what_is_no_passphrase_or_chain_is_a_sentence(marks):
+    field(marks, "passphrase").fill("")
+    marks.locator("#wm-embed-run").click()
+    assert "passphrase" in failed(marks, "wm-marked")
+    field(marks, "passphrase").fill(SECRET)
+    field(marks, "chain").fill("sandpaper:3")
+    marks.locator("#wm-attack-run").click()
+    assert "An attack is one of" in failed(marks, "wm-attacked")
+
+
+def test_no_address_has_had_the_passphrase(marks, urls):
+    assert urls and not any("passphrase" in url or "horse" in url for url in [*urls, marks.url])
+    assert "passphrase" not in marks.evaluate("location.search")
+
+
+def test_the_marked_picture_can_be_saved(marks):
+    with marks.expect_download() as download:
+        marks.locator("#wm-save").click()
+    picture = Image.open(io.BytesIO(download.value.path().read_bytes()))
+    assert picture.size == (64, 64) and download.value.suggested_filename == "marked.png"
