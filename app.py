@@ -6,7 +6,7 @@ os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
 os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
 
 from backend.inference import catalogue
-from components import edit_tab, guidance_tab, page, spectrum_tab
+from components import edit_tab, guidance_tab, page, spectrum_tab, watermark_tab
 
 
 def build() -> "page.gr.Blocks":
@@ -17,6 +17,7 @@ def build() -> "page.gr.Blocks":
         page.Tab("edit", "Edit", edit_tab.build),
         page.Tab("spectrum", "Spectrum", spectrum_tab.build),
         page.Tab("guidance", "Guidance", guidance_tab.build),
+        page.Tab("watermark", "Watermark", watermark_tab.build),
     ]
     return page.build(models, tabs, model=first.model, image=first.image, t=first.t)
 

@@ -1,0 +1,32 @@
+"""The watermark tab: a mark put in, attacked, and looked for, top to bottom. Each step hands its picture to the next."""
+
+from collections.abc import Sequence
+
+import gradio as gr
+
+from backend.inference import catalogue, intake
+from components import watermark_attack_panel as attack
+from components import watermark_embed_panel as embed
+from components import watermark_first
+from components import watermark_verify_panel as verify
+from components.action import Action
+from components.page import Bar
+from components.watermark_pictures import unattacked
+
+
+def build(bar: Bar) -> Sequence[Action]:
+    """The tab's content; returns the actions that a link may open. Verifying starts by itself when a step has made a picture."""
+    reference = watermark_first.reference()
+    asked = gr.State(0)
+    wide = {"max_lines": 1, "max_length": 80, "render": False}
+    source = gr.Textbox(reference, label="picture to attack", elem_id="wm-source", **wide)
+    picture = gr.Textbox(reference, label="picture to verify", elem_id="wm-picture", **wide)
+    before_after = gr.HTML(
+        unattacked(intake.open_upload(reference, catalogue.card(watermark_first.EMBED.model).shape)),
+        elem_id="wm-before-after",
+        render=False,
+    )
+    marks = embed.build(bar, source, picture, before_after, asked)
+    attacking = attack.build(bar, source, picture, before_after, asked)
+    verifying = verify.build(bar, marks.settings, source, picture, asked)
+    return [marks.embedding, attacking, verifying]
