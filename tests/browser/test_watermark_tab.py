@@ -145,3 +145,17 @@ def test_a_program_goes_on_from_reference_to_reference(address):
     with pytest.raises(AppError, match="An attack is one of"):
         client.predict(chain="sandpaper", api_name="/attack")
     client.close()
+
+
+def test_rates_are_measured_under_the_chain_above(marks):
+    field(marks, "passphrase").fill(SECRET)
+    field(marks, "chain").fill("jpeg")
+    marks.locator("#wm-rates-count input[type=number]").fill("16")
+    marks.locator("#wm-rates-count input[type=number]").press("Enter")
+    marks.locator("#wm-rates-run").click()
+    marks.wait_for_function("document.querySelector('#wm-rates-words')?.innerText.includes('AUC')")
+    words = marks.locator("#wm-rates-words").inner_text()
+    assert "16 marked and 16 unmarked" in words and "1.0% false alarms\tout of reach" in words
+    for name in ("roc", "spread"):
+        marks.locator(f"#wm-{name}").scroll_into_view_if_needed()
+        marks.wait_for_function(f"document.querySelectorAll('#wm-{name} .main-svg').length > 0")
