@@ -10,10 +10,7 @@ if "PYTEST_XDIST_WORKER" in os.environ:
     os.environ.setdefault("OMP_NUM_THREADS", "1")  # read by torch at import
 
 
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+def pytest_itemcollected(item: pytest.Item) -> None:
     """A file's tests stay in one process, with what they share; those of the browser all in the same."""
-    for item in items:
-        path = Path(item.path)
-        group = "browser" if path.parent.name == "browser" else str(path)
-        item.add_marker(pytest.mark.xdist_group(group))
+    path = Path(item.path)
+    item.add_marker(pytest.mark.xdist_group("browser" if path.parent.name == "browser" else str(path)))
