@@ -15,7 +15,7 @@ from components.figures import PALETTE, array, base
 
 BLUE, ORANGE, GREY = PALETTE[0], PALETTE[1], PALETTE[6]
 BINS = 30
-SECONDS = 0.4  # one picture of each kind through 64 x 64 faces' evaluations, on two cores
+SECONDS = 0.3  # a face of each kind, on two quiet cores
 EMPTY = (
     "<p>Marked and unmarked pictures of the model's data go through the chain above, all of them: a detector whose unmarked pictures stay clean "
     "may owe its success to the attack.</p>"

@@ -7,7 +7,7 @@ from typing import Any
 
 import gradio as gr
 
-from backend.experiments.watermark_verify import CalibrateWatermark, Verified, VerifyWatermark
+from backend.experiments.watermark_verify import CalibrateWatermark, Verified, VerifyWatermark, calibration_of
 from backend.inference import intake
 from backend.inference.cache import find
 from backend.request import BadInput
@@ -108,7 +108,7 @@ def _read(values: dict[str, Any]) -> dict[str, Any]:
 
 def _to_calibrate(values: dict[str, Any]) -> dict[str, Any]:
     """As many pictures as verifying will look for."""
-    return VerifyWatermark(**values).calibration().values()
+    return calibration_of(VerifyWatermark(**values)).values()
 
 
 def _stored(data: bytes) -> tuple[Any, ...]:

@@ -25,8 +25,9 @@ from backend.experiments.edit_directions import (
 )
 from backend.inference.cache import call, find
 from backend.inference.load import Model
-from backend.inference.pictures import Invert, Inverted, travel
+from backend.inference.pictures import Invert, Inverted
 from backend.request import Progress, Request, option, require
+from backend.sampling.travel import travel
 
 STRONGEST = 30.0  # of a strength; 30 is a predicted change of 3, more than pixels can span
 SPAN = 4.0  # of a strip: far enough to see, near enough to stay a face

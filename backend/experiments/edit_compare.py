@@ -26,9 +26,10 @@ from backend.experiments.edit_directions import (
 from backend.experiments.edit_learn import LearnShift, LearnWords
 from backend.inference.cache import call
 from backend.inference.load import Model
-from backend.inference.pictures import Invert, travel
+from backend.inference.pictures import Invert
 from backend.jacobian.linearize import linearize
 from backend.request import Progress, Request, option, require
+from backend.sampling.travel import travel
 
 SPAN = 5.0  # of a strip: what the table of methods is measured at
 

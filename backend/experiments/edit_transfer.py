@@ -15,9 +15,10 @@ from backend.experiments.edit import DENOISE_STEPS, STRONGEST, Edit
 from backend.experiments.edit_directions import FindDirections, check_t
 from backend.inference.cache import call
 from backend.inference.load import Model
-from backend.inference.pictures import open_picture, sample_of, travel
+from backend.inference.pictures import open_picture, sample_of
 from backend.jacobian.linearize import linearize
 from backend.request import Progress, Request, option, require
+from backend.sampling.travel import travel
 
 MOST = 200  # pictures in one request
 BATCH = 25  # of them at once

@@ -12,9 +12,10 @@ from backend.experiments.spectrum import DENSE, MeasureSpectrum, check_k, dimens
 from backend.inference.cache import call
 from backend.inference.catalogue import card
 from backend.inference.load import Model
-from backend.inference.pictures import GALLERY, held_out, travel
+from backend.inference.pictures import GALLERY, held_out
 from backend.jacobian.spectrum import dense_steps, effective_rank, rank, stable_rank
 from backend.request import Request, option, require
+from backend.sampling.travel import travel
 
 STEPS = 8  # of the flow from one noise level to the next
 LARGEST_BATCH = 64

@@ -10,11 +10,12 @@ from torch import Tensor
 from backend.denoiser.base import given
 from backend.inference.catalogue import weights_sha256
 from backend.inference.load import Model
-from backend.inference.pictures import Sample, open_picture, sample_of
+from backend.inference.pictures import open_picture, sample_of
 from backend.jacobian.linearize import linearize
 from backend.jacobian.svd import svd_steps
 from backend.request import BadInput, Request, option, require
 from backend.sampling.noise import noise
+from backend.sampling.travel import beginning
 from backend.watermark import base, shallow_diffuse
 from backend.watermark.attacks import NOTHING_LEFT, attack, blank, parse
 from backend.watermark.key import Key, derive
@@ -115,13 +116,15 @@ class EmbedWatermark(Marking):
 
         key, scheme = self.secret(model), self.scheme()
         watermark = ShallowDiffuse(scheme, pattern_of(key, scheme, model), self.strength, self.how)
-        picture = yield from open_picture(self.image, model)
-        x_0, denoiser = picture.x_0[None].to(model.device), model.denoiser
         if self.scenario == "sampling":
             (asked,) = sample_of(self.model, self.image)
-            denoiser, x_t = yield from _on_the_way(asked, model, scheme)
+            denoiser = given(model.denoiser, **model.condition(label=asked.label or None))
+            x_1 = beginning(denoiser, [asked.seed]).to(model.device)
+            x_t = yield from base.flow(denoiser, x_1, 1.0, self.t, asked.steps)
         else:
-            x_t = yield from base.flow(denoiser, x_0, 0.0, self.t, self.steps)
+            picture = yield from open_picture(self.image, model)
+            denoiser, x_0 = model.denoiser, picture.x_0[None]
+            x_t = yield from base.flow(denoiser, x_0.to(model.device), 0.0, self.t, self.steps)
         change = watermark.inject(x_t) - x_t
         jacobian = linearize(lambda x: denoiser(x[None], self.t)[0], x_t[0])
         found = yield from svd_steps(jacobian, max(self.off, 1), tol=0.05)
@@ -131,21 +134,13 @@ class EmbedWatermark(Marking):
         marked, twin = (x.clamp(-1, 1).cpu() for x in both.chunk(2))
         if self.average:
             marked = averaged(marked, twin, self.channels)
-        x_0 = x_0.cpu() if self.scenario == "picture" else twin
+        if self.scenario == "sampling":
+            x_0 = twin  # what the sample would have been
         gauge = _gauge(jacobian, change[0], float(found.S[0]))
         yield Embedded(
             x_0[0], twin[0], marked[0], float(psnr(marked, twin)), float(ssim(marked, twin)),
             float(psnr(twin, x_0)), float(psnr(marked, x_0)), gauge, key.fingerprint,
         )  # fmt: skip
-
-
-def _on_the_way(asked: Sample, model: Model, scheme: Scheme) -> Iterator[Any]:
-    """Returns the denoiser of a sample and its state at the mark's time, (1, *shape)."""
-    denoiser = given(model.denoiser, **model.condition(label=asked.label or None))
-    x = noise([asked.seed], denoiser.shape).to(model.device)
-    alpha, sigma = denoiser.schedule(torch.ones((), dtype=torch.float64))
-    x = yield from base.flow(denoiser, x * float(torch.hypot(alpha, sigma)), 1.0, scheme.t, asked.steps)
-    return denoiser, x
 
 
 def _gauge(jacobian: Any, change: Tensor, largest: float) -> Gauge:

@@ -8,10 +8,9 @@ import torch
 from torch import Tensor
 
 from backend.experiments.watermark import Marking, pattern_of
-from backend.experiments.watermark_verify import VerifyWatermark
+from backend.experiments.watermark_verify import calibration_of, unmarked
 from backend.inference import cache
 from backend.inference.load import Model
-from backend.inference.pictures import held_out
 from backend.metrics.intervals import Estimate, bootstrap
 from backend.request import option, require
 from backend.watermark import base, detection
@@ -63,12 +62,11 @@ class EvaluateWatermark(Marking):
         scheme, n = self.scheme(), self.pictures
         pattern = pattern_of(self.secret(model), scheme, model)
         watermark = ShallowDiffuse(scheme, pattern, self.strength)
-        first = RATES_FROM if model.card.data in ("avatars", "patches") else 0
-        pictures, _ = held_out(model.card, range(first, first + 2 * n))
+        pictures = unmarked(model.card, RATES_FROM, 2 * n)
         own, other = pictures.to(model.device).split(n)
         marked, twins = yield from base.embed(model.denoiser, watermark, own, self.steps)
-        found = cache.find(VerifyWatermark(**_shared(self)).calibration().checked())
-        levels = found.levels.double() if found is not None else None
+        nulls = cache.find(calibration_of(self).checked())
+        levels = nulls.levels_of(LIKELY) if nulls is not None else None
         scores = []
         for some, seed in ((marked, 0), (other, n)):
             attacked = attack(some.clamp(-1, 1).cpu(), parse(self.chain, some.shape[-1]), seed)
@@ -83,8 +81,3 @@ class EvaluateWatermark(Marking):
             tuple(map(one.tpr, reached)), tuple(level for level in LEVELS if level not in reached),
             bootstrap(psnr(marked.cpu().clamp(-1, 1), twins.cpu().clamp(-1, 1)).tolist()),
         )  # fmt: skip
-
-
-def _shared(request: Marking) -> dict[str, Any]:
-    """The fields of a mark without those that only one request has."""
-    return {name: value for name, value in request.values().items() if name in Marking.__dataclass_fields__}

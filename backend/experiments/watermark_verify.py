@@ -10,7 +10,7 @@ from torch import Tensor
 
 from backend.experiments.watermark import Marking, pattern_of
 from backend.inference import cache
-from backend.inference.catalogue import card
+from backend.inference.catalogue import Card, card
 from backend.inference.load import Model
 from backend.inference.pictures import held_out, open_picture
 from backend.request import Progress, Request, option, require
@@ -49,10 +49,22 @@ class CalibrateWatermark(Request):
         require(20 <= self.pictures <= 5000, "Calibrate with 20 to 5,000 pictures.")
 
     def run(self, model: Model) -> Iterator[Any]:
-        first = NULLS_FROM if model.card.data in ("avatars", "patches") else 0
-        pictures, _ = held_out(model.card, range(first, first + self.pictures))
+        pictures = unmarked(model.card, NULLS_FROM, self.pictures)
         found = yield from calibration.calibrate(model.denoiser, pictures.to(model.device), self.scheme())
         yield found
+
+
+def calibration_of(mark: Marking) -> CalibrateWatermark:
+    """What a mark is compared with, once that has been made."""
+    pictures = HELD.get(card(mark.model).data, EXPECTED)
+    return CalibrateWatermark(
+        mark.model, mark.centre, mark.inner, mark.outer, mark.channels, mark.t, pictures
+    )
+
+
+def unmarked(found: Card, first: int, count: int) -> Tensor:
+    """Held-out pictures (count, C, H, W): from number `first` on where the data are endless, else from the first on."""
+    return held_out(found, range(0, count) if found.data in HELD else range(first, first + count))[0]
 
 
 @dataclass(frozen=True)
@@ -89,20 +101,13 @@ class VerifyWatermark(Marking):
 
     search: bool = option(False, "the search over shifts, rotations and crops")
 
-    def calibration(self) -> CalibrateWatermark:
-        """What it compares with, if that has been made."""
-        pictures = HELD.get(card(self.model).data, EXPECTED)
-        return CalibrateWatermark(
-            self.model, self.centre, self.inner, self.outer, self.channels, self.t, pictures
-        )
-
     def needs(self) -> tuple[Request, ...]:
-        return (*super().needs(), self.calibration())
+        return (*super().needs(), calibration_of(self))
 
     def key(self) -> str:
         """Another one as soon as there is a calibration, because the answer is another."""
         name = super().key()
-        known = cache.find(self.calibration().checked()) is not None
+        known = cache.find(calibration_of(self).checked()) is not None
         return name if known else hashlib.sha256(f"{name} not calibrated".encode()).hexdigest()[:32]
 
     def run(self, model: Model) -> Iterator[Any]:
@@ -113,12 +118,8 @@ class VerifyWatermark(Marking):
         planes = yield from detection.look(
             model.denoiser, picture.x_0[None].to(model.device), scheme, guesses
         )
-        nulls: Nulls | None = cache.find(self.calibration().checked())
-        levels = None
-        if nulls is not None:  # of a moved picture as of one that was left alone
-            plain = nulls.levels[:1].expand(len(guesses) - len(LIKELY), -1, -1, -1)
-            levels = torch.cat([nulls.levels, plain]).double()
-        planes = whitened(planes[0], scheme, levels)
+        nulls: Nulls | None = cache.find(calibration_of(self).checked())
+        planes = whitened(planes[0], scheme, nulls.levels_of(guesses) if nulls is not None else None)
         by_guess = detection.evidence(planes, pattern, shifts=self.search)
         best = int(by_guess.argmax())
         z, n = float(by_guess[best]), planes.shape[-1]
@@ -129,13 +130,13 @@ class VerifyWatermark(Marking):
         if nulls is not None:
             others = nulls.scores(pattern, scheme, shifts=self.search)
         surface = correlation(planes[best], pattern)
-        shift = (0, 0)
+        heard, shift = planes[best], (0, 0)
         if self.search:
             dy, dx = divmod(int(surface.argmax()), n)
             shift = tuple((d + n // 2) % n - n // 2 for d in (dy, dx))
             moved = torch.fft.fftfreq(n, 1 / n, dtype=torch.float64)
             turn = 2j * torch.pi / n * (shift[0] * moved[:, None] + shift[1] * moved)
-            planes = planes * torch.exp(turn)
+            heard = heard * torch.exp(turn)
         undone = guesses[best].words
         if any(shift):
             undone = " and ".join(filter(None, [undone, f"a shift by {shift[1]}, {shift[0]} pixels"]))
@@ -144,8 +145,10 @@ class VerifyWatermark(Marking):
             detection.exceeded(z, other_keys),
             detection.exceeded(z, others) if len(others) else None,
         )
+        decisive = worth if len(others) >= OTHER_KEYS else (*worth[:2], None)
+        sentence = verdict(key.fingerprint, *decisive, undone)
         yield Verified(
             picture.x_0, z, tries, undone, tuple(guess.words or "nothing undone" for guess in guesses), by_guess.float(),
             shift, *worth, other_keys.float(), others.float(), torch.fft.fftshift(surface).float(),
-            detection.parts(planes[best], pattern, scheme), verdict(key.fingerprint, *worth, undone), key.fingerprint,
+            detection.parts(heard, pattern, scheme), sentence, key.fingerprint,
         )  # fmt: skip

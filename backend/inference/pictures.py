@@ -11,19 +11,16 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-import torch
 from torch import Tensor
 
-from backend.denoiser.base import Denoiser, given
+from backend.denoiser.base import given
 from backend.inference import intake
 from backend.inference.cache import call
 from backend.inference.catalogue import Card
 from backend.inference.load import Model
 from backend.metrics.denoising import denoising_error
-from backend.request import BadInput, Progress, Request, option, require
-from backend.sampling import dpm_solver
-from backend.sampling.noise import noise
-from backend.sampling.times import grid
+from backend.request import BadInput, Request, option, require
+from backend.sampling.travel import beginning, travel
 
 GALLERY = 24  # pictures a data set shows
 HELD_OUT = 10_000_000  # the gallery's seeds begin here; training draws from generators seeded otherwise
@@ -69,9 +66,8 @@ class Sample(Request):
 
     def run(self, model: Model) -> Iterator[Any]:
         denoiser = given(model.denoiser, **model.condition(label=self.label or None))
-        x = noise([self.seed], denoiser.shape).to(model.device)
-        alpha, sigma = denoiser.schedule(torch.ones((), dtype=torch.float64))
-        x = yield from travel(denoiser, x * float(torch.hypot(alpha, sigma)), 1.0, 0.0, self.steps)
+        x = beginning(denoiser, [self.seed]).to(model.device)
+        x = yield from travel(denoiser, x, 1.0, 0.0, self.steps)
         yield Picture(x[0].clamp(-1, 1).cpu(), self.label)
 
 
@@ -103,19 +99,6 @@ class Invert(Request):
         yield Inverted(
             picture.x_0, x_t[0].cpu(), back[0].cpu(), float(psnr(back.cpu(), x_0.cpu())), error, picture.label
         )
-
-
-def travel(denoiser: Denoiser, x: Tensor, start: float, end: float, steps: int) -> Iterator[Progress]:
-    """Follows the flow from `start` to `end`, one network evaluation a step; returns x (B, *shape) there."""
-    if start == end:
-        return x
-    times = grid(denoiser.schedule, max(start, end), min(start, end), steps, "noise_level")
-    times = times if start > end else times.flip(0)
-    states = dpm_solver.solve(denoiser, x, times)
-    for done in range(steps):
-        x, _ = next(states)
-        yield Progress(done + 1, steps, "network evaluations")
-    return x
 
 
 def open_picture(reference: str, model: Model) -> Iterator[Any]:

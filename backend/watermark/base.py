@@ -15,8 +15,8 @@ from torch import Tensor
 
 from backend.denoiser.base import Denoiser
 from backend.request import Progress
-from backend.sampling import ddim, dpm_solver
-from backend.sampling.times import grid
+from backend.sampling import ddim
+from backend.sampling.travel import travel
 
 
 class Watermark(ABC):
@@ -36,20 +36,9 @@ class Watermark(ABC):
 
 
 def flow(denoiser: Denoiser, x: Tensor, start: float, end: float, steps: int) -> Iterator[Progress]:
-    """Follows the flow of x (B, *shape) from one time to another in `steps` evaluations; returns x there.
-
-    Down by DPM-Solver++ 2M; up by DDIM, since extrapolation overshoots where the flow spreads: a mark that the model does not expect comes
-    back from it with the wrong sign.
-    """
-    if start == end:
-        return x
-    times = grid(denoiser.schedule, max(start, end), min(start, end), steps, "noise_level")
-    down = start > end
-    states = dpm_solver.solve(denoiser, x, times) if down else ddim.solve(denoiser, x, times.flip(0))
-    for done in range(steps):
-        x, _ = next(states)
-        yield Progress(done + 1, steps, "network evaluations")
-    return x
+    """`travel`, up by DDIM: extrapolation overshoots where the flow spreads, and a mark that the model does not expect comes back from it with
+    the wrong sign."""
+    return travel(denoiser, x, start, end, steps, up=ddim.solve)
 
 
 def twins(denoiser: Denoiser, watermark: Watermark, x_t: Tensor, steps: int) -> Iterator[Progress]:
@@ -67,8 +56,7 @@ def embed(denoiser: Denoiser, watermark: Watermark, pictures: Tensor, steps: int
     return (yield from twins(denoiser, watermark, x_t, steps))
 
 
-def sample(denoiser: Denoiser, watermark: Watermark, noise: Tensor, steps: int) -> Iterator[Progress]:
-    """The server's scenario: returns (marked, twins), pictures made from noise (B, *shape) of unit variance, marked on the way."""
-    alpha, sigma = denoiser.schedule(torch.ones((), dtype=torch.float64))
-    x_t = yield from flow(denoiser, noise * float(torch.hypot(alpha, sigma)), 1.0, watermark.t, steps)
+def sample(denoiser: Denoiser, watermark: Watermark, x_1: Tensor, steps: int) -> Iterator[Progress]:
+    """The server's scenario: returns (marked, twins), pictures made from the noisiest states x_1 (B, *shape), marked on the way."""
+    x_t = yield from flow(denoiser, x_1, 1.0, watermark.t, steps)
     return (yield from twins(denoiser, watermark, x_t, steps))

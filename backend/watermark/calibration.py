@@ -4,7 +4,7 @@ With the coefficients rather than with scores, one set serves every key: the sco
 matters, since pictures of one kind are alike, and what they share may happen to agree with a key.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -14,7 +14,7 @@ from backend.denoiser.base import Denoiser
 from backend.request import Progress
 from backend.watermark import fourier
 from backend.watermark.detection import evidence, look, ring_levels
-from backend.watermark.restoration import LIKELY
+from backend.watermark.restoration import LIKELY, Guess
 from backend.watermark.scheme import Scheme
 from backend.watermark.shallow_diffuse import whitened
 
@@ -28,6 +28,11 @@ class Nulls:
 
     coefficients: Tensor
     levels: Tensor
+
+    def levels_of(self, guesses: Sequence[Guess]) -> Tensor:
+        """The levels (len(guesses), G, n, n) float64 of LIKELY and further guesses: of a moved picture as of one that was left alone."""
+        moved = self.levels[:1].expand(len(guesses) - len(LIKELY), -1, -1, -1)
+        return torch.cat([self.levels, moved]).double()
 
     def scores(self, pattern: Tensor, scheme: Scheme, *, shifts: bool) -> Tensor:
         """The best z of every picture under a pattern (G, n, n): (N,) float64."""

@@ -5,12 +5,34 @@ All planes are unitary, so that a coefficient of noise has E|F|^2 = 1; distances
 """
 
 import math
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
 
 from backend.request import require
+from backend.watermark.base import Watermark
 from backend.watermark.fourier import picture, plane, radius, uniform
+
+
+@dataclass(frozen=True)
+class Replacement(Watermark):
+    """A mark in the noise x_1.
+
+    Args:
+        secret: 32 bytes.
+        shape: of one state, (C, n, n) with n >= 8.
+
+    Raises:
+        BadInput: for another shape.
+    """
+
+    secret: bytes = field(repr=False)
+    shape: tuple[int, int, int]
+    t = 1.0
+
+    def __post_init__(self) -> None:
+        side(self.shape)
 
 
 def side(shape: tuple[int, int, int]) -> int:

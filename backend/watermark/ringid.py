@@ -13,35 +13,21 @@ Corrected against the published code: values are real from the start. There they
 leaves of them, which is the same pattern. Rings are those of the radius in the place of a majority over 360 rotations.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 
 import torch
 from torch import Tensor
 
-from backend.watermark.base import Watermark
 from backend.watermark.fourier import annulus, plane, uniform
-from backend.watermark.replacement import distance, normal, replaced, ring, side
+from backend.watermark.replacement import Replacement, distance, normal, replaced, ring
 
 INNER, OUTER = 3 / 64, 14 / 64  # radius / n
 
 
 @dataclass(frozen=True)
-class RingID(Watermark):
-    """Args:
-        secret: 32 bytes.
-        shape: of one state, (C, n, n) with n >= 8.
-
-    Raises:
-        BadInput: for another shape.
-    """
-
-    secret: bytes = field(repr=False)
-    shape: tuple[int, int, int]
-    t = 1.0
-
-    def __post_init__(self) -> None:
-        side(self.shape)
+class RingID(Replacement):
+    """Rings of one sign each, and noise in a second channel."""
 
     @cached_property
     def mask(self) -> Tensor:

@@ -9,35 +9,21 @@ so that its distance is never below half of the null's). A key has as many numbe
 outer rings weigh most: two keys can look alike.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 
 import torch
 from torch import Tensor
 
-from backend.watermark.base import Watermark
 from backend.watermark.fourier import annulus, plane
-from backend.watermark.replacement import distance, normal, replaced, ring, side
+from backend.watermark.replacement import Replacement, distance, normal, replaced, ring
 
 SHARE = 0.16  # radius / n: 10 of 64
 
 
 @dataclass(frozen=True)
-class TreeRing(Watermark):
-    """Args:
-        secret: 32 bytes.
-        shape: of one state, (C, n, n) with n >= 8.
-
-    Raises:
-        BadInput: for another shape.
-    """
-
-    secret: bytes = field(repr=False)
-    shape: tuple[int, int, int]
-    t = 1.0
-
-    def __post_init__(self) -> None:
-        side(self.shape)
+class TreeRing(Replacement):
+    """Rings of one normal value each, in one channel."""
 
     @property
     def channel(self) -> int:

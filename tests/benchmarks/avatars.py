@@ -22,7 +22,7 @@ from backend.editing import region
 from backend.experiments.edit import Edit
 from backend.experiments.edit_directions import FindDirections, FindRegion
 from backend.inference.load import Model, load
-from backend.inference.pictures import Invert, Sample, travel
+from backend.inference.pictures import Invert, Sample
 from backend.inference.run import run
 from backend.jacobian.linearize import linearize
 from backend.metrics.factor_regressor import FactorRegressor
@@ -31,6 +31,7 @@ from backend.metrics.image import psnr
 from backend.metrics.intervals import Estimate, bootstrap, rate
 from backend.request import Failed, Progress, Request, finish
 from backend.sampling.noise import noise
+from backend.sampling.travel import travel
 from tests.benchmarks import report
 
 HELD_OUT = 30_000_000  # seeds of the faces measured here begin at this one

@@ -33,12 +33,12 @@ from backend.editing.methods import METHODS, Case
 from backend.experiments.edit import DENOISE_STEPS
 from backend.experiments.edit_transfer import relative_lengths
 from backend.inference.load import Model, load
-from backend.inference.pictures import travel
 from backend.jacobian.generalized import Memory, generalized, generalized_steps
 from backend.jacobian.linearity import linearity
 from backend.jacobian.linearize import linearize
 from backend.metrics.intervals import bootstrap, rate
 from backend.request import finish
+from backend.sampling.travel import travel
 from tests.benchmarks import report
 from tests.benchmarks.edit_faces import REGIONS, Face, others_with
 from tests.benchmarks.editing import drawn, step_of

@@ -10,11 +10,12 @@ from backend.editing.scene import Scene
 from backend.experiments.edit import DENOISE_STEPS
 from backend.experiments.edit_directions import EXPLORED
 from backend.inference.load import Model
-from backend.inference.pictures import Invert, travel
+from backend.inference.pictures import Invert
 from backend.jacobian.generalized import Memory, remember
 from backend.jacobian.linearize import linearize
 from backend.jacobian.svd import svd_steps
 from backend.request import finish
+from backend.sampling.travel import travel
 from tests.benchmarks.avatars import held_out
 
 FIRST = 500_000  # the first of the held-out faces used here

@@ -38,10 +38,10 @@ from backend.experiments.edit import DENOISE_STEPS
 from backend.experiments.edit_compare import SPAN as STRENGTH
 from backend.experiments.edit_compare import edited, with_supervision
 from backend.inference.load import Model, load
-from backend.inference.pictures import travel
 from backend.jacobian.linearize import linearize
 from backend.metrics.image import psnr, ssim
 from backend.request import finish
+from backend.sampling.travel import travel
 from tests.benchmarks import report
 from tests.benchmarks.avatars import in_range
 from tests.benchmarks.edit_faces import Face, others_with

@@ -16,11 +16,12 @@ from backend.experiments.edit_directions import jacobian_of
 from backend.experiments.spectrum import TOL
 from backend.inference.cache import call
 from backend.inference.load import load
-from backend.inference.pictures import Invert, gallery_picture, travel
+from backend.inference.pictures import Invert, gallery_picture
 from backend.jacobian.linearize import linearize
 from backend.jacobian.svd import svd
 from backend.metrics.intervals import bootstrap
 from backend.request import finish
+from backend.sampling.travel import travel
 from tests.benchmarks import report
 from tests.benchmarks.report import point, row
 from tests.benchmarks.spectrum_search import FACE, Rows

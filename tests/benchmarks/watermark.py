@@ -18,14 +18,14 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from backend.experiments.watermark import EmbedWatermark
-from backend.experiments.watermark_verify import VerifyWatermark
+from backend.experiments.watermark_verify import VerifyWatermark, calibration_of
 from backend.inference import cache
 from backend.inference.load import load
 from backend.inference.pictures import held_out
 from backend.metrics.image import psnr, ssim
 from backend.metrics.intervals import Estimate, bootstrap, rate
 from backend.request import finish
-from backend.sampling.noise import noise
+from backend.sampling.travel import beginning
 from backend.watermark import base, detection, shallow_diffuse
 from backend.watermark.attacks import attack, parse
 from backend.watermark.evaluate import Detection
@@ -111,8 +111,7 @@ def watermark(secret: bytes | None = None) -> ShallowDiffuse:
 def whitened(pictures: Tensor, *, moved: bool) -> Iterator[Tensor]:
     """Batches of whitened planes (b, U, G, n, n), as VerifyWatermark makes them."""
     guesses = (*LIKELY, *MOVED) if moved else LIKELY
-    levels = cache.find(VERIFY.calibration().checked()).levels
-    levels = torch.cat([levels, levels[:1].expand(len(guesses) - len(LIKELY), -1, -1, -1)]).double()
+    levels = cache.find(calibration_of(VERIFY).checked()).levels_of(guesses)
     for batch in pictures.split(BATCH):
         planes = finish(detection.look(load(MODEL).denoiser, batch, VERIFY.scheme(), guesses))
         yield shallow_diffuse.whitened(planes, VERIFY.scheme(), levels)
@@ -170,17 +169,16 @@ def false_alarms(keep: Keeper, count: int) -> Iterator[dict[str, Any]]:
     """Each unmarked face under a key of its own for the analytic test, and all under the demonstration key for the conformal one."""
     model, scheme = load(MODEL), VERIFY.scheme()
     mark = watermark()
-    nulls = cache.find(VERIFY.calibration().checked()).scores(mark.pattern, scheme, shifts=False)
+    nulls = cache.find(calibration_of(VERIFY).checked()).scores(mark.pattern, scheme, shifts=False)
 
     def samples(n: int) -> Tensor:
-        found = []
-        for first in range(0, n, BATCH):
-            x = noise(range(first, min(first + BATCH, n)), model.denoiser.shape)
-            alpha, sigma = model.denoiser.schedule(torch.ones((), dtype=torch.float64))
-            found.append(
-                finish(base.flow(model.denoiser, x * float(torch.hypot(alpha, sigma)), 1.0, 0.0, 15))
+        ways = (
+            base.flow(
+                model.denoiser, beginning(model.denoiser, range(first, min(first + BATCH, n))), 1.0, 0.0, 15
             )
-        return torch.cat(found)
+            for first in range(0, n, BATCH)
+        )
+        return torch.cat([finish(way) for way in ways])
 
     third = count // 3
     strata = {

@@ -40,4 +40,4 @@ def test_both_histograms_count_every_picture():
 
 
 def test_the_button_says_how_long():
-    assert panel._label(16) == "Measure (about 5 s)" and panel._label(200) == "Measure (about 80 s)"
+    assert panel._label(16) == "Measure (about 5 s)" and panel._label(200) == "Measure (about 60 s)"

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from backend.experiments.watermark import Attack, EmbedWatermark
-from backend.experiments.watermark_verify import CalibrateWatermark, VerifyWatermark
+from backend.experiments.watermark_verify import CalibrateWatermark, VerifyWatermark, calibration_of
 from backend.inference import cache, intake
 from backend.inference.load import load
 from backend.inference.run import run
@@ -83,7 +83,7 @@ def test_a_verdict_without_calibration_offers_one_and_is_not_kept_after_it(small
     before = asked(request)
     assert before.pictures is None and verify._show(before, request)[2].visible
     assert "not calibrated" in verify._numbers(before)
-    calibration = request.calibration()
+    calibration = calibration_of(request)
     assert (
         CalibrateWatermark(**verify._to_calibrate({k: SMALL[k] for k in ("model", "inner", "outer")}))
         == calibration
@@ -97,7 +97,7 @@ def test_a_verdict_without_calibration_offers_one_and_is_not_kept_after_it(small
 
 def test_every_model_can_be_calibrated():
     for model, expected in {"avatars": 2000, "digits": 300, "small_faces": 32}.items():
-        assert VerifyWatermark(model=model, passphrase=SECRET).calibration().pictures == expected
+        assert calibration_of(VerifyWatermark(model=model, passphrase=SECRET)).pictures == expected
 
 
 def test_a_chain_grows_by_buttons_at_strengths_of_the_size():

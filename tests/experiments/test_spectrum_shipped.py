@@ -14,10 +14,11 @@ from backend.experiments.spectrum_theory import ExploreMixture
 from backend.inference.cache import find
 from backend.inference.catalogue import cards
 from backend.inference.load import load
-from backend.inference.pictures import held_out, travel
+from backend.inference.pictures import held_out
 from backend.inference.run import run
 from backend.jacobian.spectrum import dense_steps
 from backend.request import finish
+from backend.sampling.travel import travel
 from backend.schedule import from_scheduler_config
 from backend.training.recipes import SCHEDULER
 from backend.training.students import subsets

@@ -117,7 +117,8 @@ def test_embed_comes_back_to_the_picture():
 @pytest.mark.parametrize("schedule", [CosineSchedule(), VESchedule()], ids=["cosine", "exploding"])
 def test_sample_makes_pictures_of_the_models_variance_from_noise(schedule):
     D, noise = white(schedule=schedule), states()
-    _, twin = finish(sample(D, Constant(0.3, 0.1), noise, 60))
+    x_1 = noise * float(torch.hypot(*schedule(torch.ones((), dtype=torch.float64))))
+    _, twin = finish(sample(D, Constant(0.3, 0.1), x_1, 60))
     torch.testing.assert_close(twin, noise * 0.5**0.5, rtol=0.02, atol=0)
 
 

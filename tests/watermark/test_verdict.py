@@ -35,3 +35,9 @@ def test_tests_that_disagree_prove_nothing(p, doubtful):
 
 def test_no_evidence_is_no_proof_of_absence():
     assert verdict(NAME, 1.0, 0.5, 0.7, "").endswith(NO_PROOF)
+
+
+def test_a_calibration_too_small_to_reach_the_bar_would_be_a_veto():
+    assert "disagree" in verdict(
+        NAME, 1e-9, 1 / 1000, 1 / 301, ""
+    )  # so it is not handed over: see test_watermark
