@@ -17,8 +17,9 @@ from backend.request import BadInput, Request, option, require
 from backend.sampling.noise import noise
 from backend.sampling.travel import beginning
 from backend.watermark import base, shallow_diffuse
-from backend.watermark.attacks import NOTHING_LEFT, attack, blank, parse
+from backend.watermark.attacks import NOTHING_LEFT, blank, parse
 from backend.watermark.key import Key, derive
+from backend.watermark.network_attacks import attacked
 from backend.watermark.room import Gauge, bound
 from backend.watermark.scheme import Scheme
 from backend.watermark.shallow_diffuse import ShallowDiffuse, averaged, off_leading
@@ -164,7 +165,7 @@ class Attacked:
 
 @dataclass(frozen=True)
 class Attack(Request):
-    """A picture after a chain of distortions such as jpeg:25,blur:1.5,rotate:15; without a number, as strong as in the paper."""
+    """A picture after a chain of attacks such as jpeg:25,blur:1.5,diffpure:0.3; without a number, as strong as in the paper."""
 
     model: str = option("avatars", "the model")
     image: str = option("gallery:1", "the picture")
@@ -183,6 +184,7 @@ class Attack(Request):
 
         picture = yield from open_picture(self.image, model)
         before = picture.x_0[None]
-        after = attack(before, parse(self.chain, before.shape[-1]), self.seed)
+        chain = parse(self.chain, before.shape[-1])
+        after = yield from attacked(model.denoiser, model.reader(), before, chain, self.seed)
         require(not bool(blank(after).any()), NOTHING_LEFT)
         yield Attacked(before[0], after[0], float(psnr(after, before)))

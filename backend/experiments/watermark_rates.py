@@ -14,8 +14,9 @@ from backend.inference.load import Model
 from backend.metrics.intervals import Estimate, bootstrap
 from backend.request import option, require
 from backend.watermark import base, detection
-from backend.watermark.attacks import attack, parse
+from backend.watermark.attacks import parse
 from backend.watermark.evaluate import Detection
+from backend.watermark.network_attacks import attacked, possible
 from backend.watermark.restoration import LIKELY
 from backend.watermark.shallow_diffuse import ShallowDiffuse, whitened
 
@@ -60,6 +61,8 @@ class EvaluateWatermark(Marking):
         from backend.metrics.image import psnr
 
         scheme, n = self.scheme(), self.pictures
+        chain, reader = parse(self.chain, model.denoiser.shape[-1]), model.reader()
+        possible(chain, reader)
         pattern = pattern_of(self.secret(model), scheme, model)
         watermark = ShallowDiffuse(scheme, pattern, self.strength)
         pictures = unmarked(model.card, RATES_FROM, 2 * n)
@@ -69,8 +72,8 @@ class EvaluateWatermark(Marking):
         levels = nulls.levels_of(LIKELY) if nulls is not None else None
         scores = []
         for some, seed in ((marked, 0), (other, n)):
-            attacked = attack(some.clamp(-1, 1).cpu(), parse(self.chain, some.shape[-1]), seed)
-            planes = yield from detection.look(model.denoiser, attacked.to(model.device), scheme, LIKELY)
+            after = yield from attacked(model.denoiser, reader, some.clamp(-1, 1), chain, seed)
+            planes = yield from detection.look(model.denoiser, after, scheme, LIKELY)
             z = detection.evidence(whitened(planes, scheme, levels), pattern, shifts=False)
             scores.append(z.amax(1))
         one = Detection(*scores)

@@ -1,6 +1,8 @@
-"""Attacks on marked pictures that need no network, alone or in a chain, marked and unmarked pictures alike.
+"""Attacks on marked pictures, alone or in a chain, marked and unmarked pictures alike: what they are, and those that need no network.
 
     attack(pictures, parse("jpeg:25,blur:1.5,rotate:15"))
+
+A chain may also name attacks by a network; `network_attacks.attacked` runs any chain.
 
 Strengths come from papers that attack pictures of 512 pixels: Shallow Diffuse (https://arxiv.org/abs/2410.21088, appendix C.1; where it
 and its code differ, the code's). Every range holds that of WAVES (https://arxiv.org/abs/2401.08573, distortions) and the papers' strengths.
@@ -45,7 +47,8 @@ class Kind:
     """One kind of attack.
 
     label, unit: words for a page. low, high, step: the strengths that are allowed, and a slider's step. paper: the strength at 512
-    pixels. whole: only low + n step is allowed. distort: (C, H, W) in [-1, 1] -> (C, H, W), see `distortions`.
+    pixels. distort: (C, H, W) in [-1, 1] -> (C, H, W), see `distortions`; None for what a network does, see `network_attacks`. whole:
+    only low + n step is allowed.
     """
 
     label: str
@@ -54,8 +57,13 @@ class Kind:
     high: float
     step: float
     paper: float
-    distort: Callable[[Tensor, float, Generator], Tensor]
+    distort: Callable[[Tensor, float, Generator], Tensor] | None
     whole: bool = False
+
+    @property
+    def network(self) -> bool:
+        """Whether it takes a network."""
+        return self.distort is None
 
 
 # brightness: the paper draws a factor from U[0, 6]; its mean stands for it, so that every picture is attacked alike.
@@ -77,6 +85,10 @@ KINDS = {
     ),
     "shift": Kind("Shift", "pixels", -16, 16, 1, 1, geometry.shift, whole=True),
     "flip": Kind("Mirror", "times", 1, 1, 1, 1, geometry.flip, whole=True),
+    "diffpure": Kind("DiffPure", "t", 0.01, 0.9, 0.01, 0.3, None),
+    "regenerate": Kind("Regeneration", "t", 0.01, 0.9, 0.01, 0.06, None),
+    "rinse": Kind("Rinsing", "passes", 1, 8, 1, 4, None, whole=True),
+    "adversarial": Kind("Adversarial", "of 255 levels", 0, 16, 0.5, 8, None),
 }
 
 # Strength on pictures of a size in pixels, from assets/results/attack_strengths.json. An 8-pixel digit has no resize and no median as
@@ -95,6 +107,9 @@ SPREADING = (
     "resize",
     "rotate",
     "shift",
+    "diffpure",
+    "regenerate",
+    "rinse",
 )  # what may carry a picture into a dropped square
 
 
@@ -124,13 +139,34 @@ def attack(pictures: Tensor, chain: tuple[Attack, ...], seed: int = 0) -> Tensor
     """Pictures (B, C, H, W) in [-1, 1] after every attack of a chain, clipped to [-1, 1] after each. Same shape, dtype and device.
 
     Picture i depends on itself and on seed + i alone, so that it is the same alone (with the seed seed + i) as in a batch.
+
+    Raises:
+        ValueError: if a link takes a network.
     """
-    attacked = pictures.detach().to("cpu", torch.float32).clamp(-1, 1)  # never what was given itself
-    for i in range(len(attacked)):
-        generator = Generator().manual_seed(SEEDS + seed + i)
-        for link in chain:
-            attacked[i] = KINDS[link.name].distort(attacked[i], link.strength, generator).clamp(-1, 1)
+    if any(KINDS[link.name].network for link in chain):
+        raise ValueError("This chain takes a network; network_attacks.attacked runs it.")
+    attacked = given(pictures)
+    draws = generators(len(attacked), seed)
+    for link in chain:
+        attacked = distorted(attacked, link, draws)
     return attacked.to(pictures)
+
+
+def given(pictures: Tensor) -> Tensor:
+    """A copy of pictures as attacks see them: float32 on the CPU, in [-1, 1]."""
+    return pictures.detach().to("cpu", torch.float32).clamp(-1, 1)
+
+
+def generators(count: int, seed: int) -> list[Generator]:
+    """What the chances of each of `count` pictures are drawn from, in the order of the links."""
+    return [Generator().manual_seed(SEEDS + seed + i) for i in range(count)]
+
+
+def distorted(pictures: Tensor, link: Attack, draws: list[Generator]) -> Tensor:
+    """Pictures (B, C, H, W) after one link that takes no network, clipped to [-1, 1]."""
+    distort = KINDS[link.name].distort
+    after = [distort(one, link.strength, draw) for one, draw in zip(pictures, draws, strict=True)]
+    return torch.stack(after).clamp(-1, 1) if after else pictures
 
 
 def blank(pictures: Tensor) -> Tensor:
@@ -143,8 +179,8 @@ def matched(name: str, size: int) -> float:
     """The strength of an attack in `KINDS` on pictures of this side in pixels that costs the PSNR of the paper's at 512 pixels.
 
     Between sizes that were measured, by interpolation over the logarithm of the size; outside them, that of the nearest. Attacks
-    that do to every pixel the same whatever its neighbours (noise, brightness, ...) and moves (rotate, crop, shift, flip) keep
-    the paper's.
+    that do to every pixel the same whatever its neighbours (noise, brightness, ...), moves (rotate, crop, shift, flip) and what a
+    network does keep the paper's.
     """
     kind = KINDS[name]
     table = {**MATCHED.get(name, {}), 512: kind.paper}

@@ -50,6 +50,8 @@ def main(arguments: list[str] | None = None) -> None:
 def measured(n: int) -> Iterator[dict]:
     """PSNR in dB of each attack at 512 pixels, and where it is matched, the strength and its PSNR at each size."""
     for name, kind in KINDS.items():
+        if kind.network:
+            continue
         yield row(
             f"PSNR, {name}:{kind.paper:g} at {LARGE} px", bootstrap(costs(name, kind.paper, photographs()))
         )

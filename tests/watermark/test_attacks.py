@@ -12,7 +12,8 @@ from tests.watermark.test_distortions import picture
 
 IDENTITY = {"blur": 0, "noise": 0, "brightness": 1, "contrast": 1, "jitter": 0, "resize": 1, "crop": 1}
 IDENTITY |= {"rotate": 0, "drop": 0, "median": 1, "salt_and_pepper": 0, "shift": 0}
-EVERY = ("noise:0.2,jitter:0.5,salt_and_pepper:0.1", "jpeg:25,blur:1.5,rotate:15", *KINDS)
+PLAIN = [name for name, kind in KINDS.items() if not kind.network]
+EVERY = ("noise:0.2,jitter:0.5,salt_and_pepper:0.1", "jpeg:25,blur:1.5,rotate:15", *PLAIN)
 
 
 def pictures(n=3, channels=3, size=24):
@@ -31,7 +32,7 @@ def test_a_picture_is_attacked_the_same_alone_and_stays_in_range(chain, channels
     assert torch.equal(alone, found)
 
 
-@pytest.mark.parametrize("name", [name for name, kind in KINDS.items() if kind.low < kind.high])
+@pytest.mark.parametrize("name", [name for name in PLAIN if KINDS[name].low < KINDS[name].high])
 def test_the_ends_of_every_slider_leave_the_range_alone(name):
     x = pictures(2, size=16)
     for strength in (KINDS[name].low, KINDS[name].high):
@@ -89,6 +90,15 @@ def test_chains_are_read_and_written():
     assert len(parse(",".join(["flip"] * 8))) == 8
 
 
+def test_what_a_network_does_is_read_and_written_but_not_run_without_one():
+    chain = parse("diffpure, regenerate:0.1, rinse:2, adversarial:4.5")
+    assert chain[0] == Attack("diffpure", 0.3) and [link.strength for link in chain[1:]] == [0.1, 2, 4.5]
+    assert parse(text(chain)) == chain
+    assert parse("drop:0.6,diffpure,crop:0.5")[1].name == "diffpure", "it paints over what was dropped"
+    with pytest.raises(ValueError, match="takes a network"):
+        attack(pictures(), chain)
+
+
 def test_a_name_alone_takes_what_is_matched_to_the_size():
     assert parse("blur,drop,flip") == (Attack("blur", 2.23), Attack("drop", 0.4), Attack("flip", 1))
     assert parse("blur,jpeg", 512) == (Attack("blur", 4.0), Attack("jpeg", 25))
@@ -99,7 +109,19 @@ def test_a_name_alone_takes_what_is_matched_to_the_size():
 
 BAD_NAMES = ("melt:1", "Jpeg:25", "jpeg;25", "<b>", ":", ",", "jpeg:25,")
 BAD_NUMBERS = ("jpeg:", "jpeg:nan", "blur:inf", "blur:1e999", "blur:1_0", "blur:١", "jpeg:25:3")
-BAD_STRENGTHS = ("jpeg:96", "jpeg:25.5", "median:4", "noise:-0.1", "shift:0.5", "flip:2")
+BAD_STRENGTHS = (
+    "diffpure:0",
+    "regenerate:1",
+    "rinse:1.5",
+    "rinse:9",
+    "adversarial:17",
+    "jpeg:96",
+    "jpeg:25.5",
+    "median:4",
+    "noise:-0.1",
+    "shift:0.5",
+    "flip:2",
+)
 NOTHING_LEFT = ("drop:0.6,crop:0.5", "drop:0.4,crop:0.6,flip,crop:0.6")
 
 
