@@ -18,7 +18,7 @@ from backend.sampling.noise import noise
 from backend.sampling.travel import beginning
 from backend.watermark import base, shallow_diffuse
 from backend.watermark.attacks import NOTHING_LEFT, blank, parse
-from backend.watermark.key import Key, derive
+from backend.watermark.key import MOST_SUB_KEYS, Key, derive
 from backend.watermark.network_attacks import attacked
 from backend.watermark.room import Gauge, bound
 from backend.watermark.scheme import Scheme
@@ -42,6 +42,7 @@ class Marking(Request):
     channels: Literal["luma", "red", "green", "blue", "all"] = option("luma", "the channels")
     t: float = option(0.1, "the mark's time t")
     steps: int = option(12, "the number of steps")
+    sub_key: int = option(-1, "the number of the sub-key")
 
     def scheme(self) -> Scheme:
         """What a key is bound to."""
@@ -51,13 +52,16 @@ class Marking(Request):
         self.scheme()
         require(self.steps <= 100, "Ask for 1 to 100 steps.")
         require(bool(self.passphrase.strip()), "Please give a passphrase; the mark's key is made from it.")
+        numbered = f"A sub-key has a number from 0 to {MOST_SUB_KEYS - 1:,}; -1 stands for the key itself."
+        require(-1 <= self.sub_key < MOST_SUB_KEYS, numbered)
 
     def needs(self) -> tuple[Request, ...]:
         return sample_of(self.model, self.image)
 
     def secret(self, model: Model) -> Key:
-        """The mark's key."""
-        return derive(self.passphrase, self.scheme(), weights_sha256(model.card), self.salt)
+        """The mark's key: of the passphrase, or its sub-key of that number."""
+        key = derive(self.passphrase, self.scheme(), weights_sha256(model.card), self.salt)
+        return key if self.sub_key < 0 else key.sub_key(self.sub_key)
 
 
 def pattern_of(key: Key, scheme: Scheme, model: Model) -> Tensor:
