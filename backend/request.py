@@ -77,9 +77,9 @@ def require(condition: bool, sentence: str) -> None:
 def option(default: Any, words: str, *, private: bool = False) -> Any:
     """A dataclass field with the words that error sentences use for it ("the noise level").
 
-    A private field (a watermark key) never enters a link or an example.
+    A private field (a watermark key) never enters a link, an example, a file or what is printed.
     """
-    return dataclasses.field(default=default, metadata={"words": words, "private": private})
+    return dataclasses.field(default=default, repr=not private, metadata={"words": words, "private": private})
 
 
 @dataclass(frozen=True)
@@ -135,18 +135,27 @@ class Request:
         ]
         return tuple(entry for entry in entries if _is_upload(entry))
 
+    def private(self) -> list[str]:
+        """Words for what the private fields hold, of those that hold something."""
+        return [_words(field, capital=False) for field in self._private()]
+
     def _private(self) -> list[dataclasses.Field]:
         """The private fields that hold something."""
         fields = dataclasses.fields(self)
         return [f for f in fields if f.metadata.get("private") and getattr(self, f.name) != f.default]
 
     def key(self) -> str:
-        """32 hexadecimal digits that name this request and no other, usable as a folder name."""
-        return hashlib.sha256(json.dumps(self.to_json(), sort_keys=True).encode()).hexdigest()[:32]
+        """32 hexadecimal digits that name this request and no other, usable as a folder name. Private values are in it, as quick to guess at as
+        SHA-256 is: do not show or keep it where these must stay unknown."""
+        return hashlib.sha256(json.dumps(self._json(self.values()), sort_keys=True).encode()).hexdigest()[:32]
 
     def to_json(self) -> dict[str, Any]:
-        """The contents of request.json, which `from_json` reads."""
-        return {"format": FORMAT, "do": type(self).__name__, "values": json.loads(json.dumps(self.values()))}
+        """The contents of request.json, which `from_json` reads; without what is private, which is then at its default."""
+        private = {field.name for field in dataclasses.fields(self) if field.metadata.get("private")}
+        return self._json({name: value for name, value in self.values().items() if name not in private})
+
+    def _json(self, values: dict[str, Any]) -> dict[str, Any]:
+        return {"format": FORMAT, "do": type(self).__name__, "values": json.loads(json.dumps(values))}
 
     @classmethod
     def from_json(cls, saved: Any) -> Self:
@@ -161,8 +170,8 @@ class Request:
         """One sentence when this request cannot be a link, None when it can."""
         if self.uploads():
             return "There is no link to your own picture, because it stays on this server for you alone."
-        for field in self._private():
-            return f"There is no link, because it would give away {_words(field, capital=False)}."
+        for words in self.private():
+            return f"There is no link, because it would give away {words}."
         if len(self._query()) > LONGEST_LINK:
             return "There is no link, because these settings are too detailed to fit in an address."
         return None

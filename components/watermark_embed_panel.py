@@ -63,10 +63,12 @@ def build(bar: Bar, picture: gr.Textbox, attacked: gr.Textbox, before_after: gr.
                     steps = gr.Slider(1, 100, EMBED.steps, step=1, label="steps each way", min_width=140)
                     off = gr.Slider(0, MOST_OFF, EMBED.off, step=1, label="singular vectors taken off", min_width=140)  # fmt: skip
                 average = gr.Checkbox(EMBED.average, label="other channels as without the mark")
-                salt = gr.Textbox("", label="salt, from a key file", max_length=64, elem_id="wm-salt")
+                with gr.Row(equal_height=True):
+                    salt = gr.Textbox("", label="salt, from a key file", max_length=64, min_width=140, elem_id="wm-salt")  # fmt: skip
+                    sub_key = gr.Number(EMBED.sub_key, label="sub-key, −1 for the key itself", precision=0, min_width=140, elem_id="wm-sub-key")  # fmt: skip
             settings = {
                 "model": bar.model, "passphrase": passphrase, "salt": salt, "family": family, "centre": centre, "inner": inner,
-                "outer": outer, "channels": channels, "t": t, "steps": steps,
+                "outer": outer, "channels": channels, "t": t, "steps": steps, "sub_key": sub_key,
             }  # fmt: skip
             button = gr.Button("Embed the mark", variant="primary", elem_id="wm-embed-run")
             save = gr.Button("Download the marked picture (PNG)", size="sm", elem_id="wm-save")

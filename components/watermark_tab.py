@@ -8,6 +8,7 @@ from backend.inference import catalogue, intake
 from components import watermark_attack_panel as attack
 from components import watermark_embed_panel as embed
 from components import watermark_first
+from components import watermark_keyring_panel as keyring
 from components import watermark_rates_panel as rates
 from components import watermark_verify_panel as verify
 from components.action import Action
@@ -30,5 +31,6 @@ def build(bar: Bar) -> Sequence[Action]:
     marks = embed.build(bar, source, picture, before_after, asked)
     attacking = attack.build(bar, source, picture, before_after, asked)
     verifying = verify.build(bar, marks.settings, source, picture, asked)
+    identifying = keyring.build(marks.settings, picture)
     rating = rates.build(marks.settings, marks.embedding.inputs["strength"], attacking.inputs["chain"])
-    return [marks.embedding, attacking, verifying, rating]
+    return [marks.embedding, attacking, verifying, identifying, rating]

@@ -244,6 +244,14 @@ def test_python_asks_for_what_is_private(monkeypatch):
     assert "0451" not in "".join(lines) and 'keys=(getpass("the keyring: "), getpass(' in "".join(lines)
 
 
+def test_what_is_private_is_in_the_key_and_in_nothing_that_is_kept_or_printed():
+    one, other = CountThings(secret_key="0451 xyzzy", k=3), CountThings(secret_key="0452 xyzzy", k=3)
+    assert one.key() != other.key() != CountThings(k=3).key()
+    assert "0451" not in json.dumps(one.to_json()) and "0451" not in repr(one) and "k=3" in repr(one)
+    assert Request.from_json(one.to_json()) == CountThings(k=3)
+    assert one.private() == ["the watermark's key"] and CountThings(k=3).private() == []
+
+
 def test_uploads_are_found_wherever_they_stand():
     @dataclass(frozen=True)
     class TransferThings(Request):

@@ -32,6 +32,7 @@ from backend.experiments import (  # noqa: F401  what a link can name
     spectrum_survey,
     spectrum_theory,
     watermark,
+    watermark_identify,
     watermark_rates,
     watermark_verify,
 )

@@ -1,7 +1,7 @@
 """Is the mark of a key in a picture, and what is the answer worth?"""
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,7 +17,7 @@ from backend.request import Progress, Request, option, require
 from backend.watermark import calibration, detection
 from backend.watermark.calibration import Nulls
 from backend.watermark.detection import Parts
-from backend.watermark.restoration import LIKELY, MOVED
+from backend.watermark.restoration import LIKELY, MOVED, Guess
 from backend.watermark.scheme import Scheme
 from backend.watermark.shallow_diffuse import correlation, whitened
 from backend.watermark.verdict import verdict
@@ -63,8 +63,10 @@ def calibration_of(mark: Marking) -> CalibrateWatermark:
 
 
 def unmarked(found: Card, first: int, count: int) -> Tensor:
-    """Held-out pictures (count, C, H, W): from number `first` on where the data are endless, else from the first on."""
-    return held_out(found, range(0, count) if found.data in HELD else range(first, first + count))[0]
+    """Held-out pictures (count, C, H, W): from number `first` on where the data are endless, else from the first on. Rounded as a PNG holds them,
+    since pictures that are verified were files before."""
+    pictures, _ = held_out(found, range(0, count) if found.data in HELD else range(first, first + count))
+    return ((pictures.clamp(-1, 1) + 1) * 127.5).round() / 127.5 - 1
 
 
 @dataclass(frozen=True)
@@ -96,10 +98,8 @@ class Verified:
 
 
 @dataclass(frozen=True)
-class VerifyWatermark(Marking):
-    """Whether a picture carries the mark of a passphrase, by three tests that assume different things."""
-
-    search: bool = option(False, "the search over shifts, rotations and crops")
+class Looking(Marking):
+    """A search for marks, by the light of unmarked pictures where these were looked at before."""
 
     def needs(self) -> tuple[Request, ...]:
         return (*super().needs(), calibration_of(self))
@@ -110,16 +110,27 @@ class VerifyWatermark(Marking):
         known = cache.find(calibration_of(self).checked()) is not None
         return name if known else hashlib.sha256(f"{name} not calibrated".encode()).hexdigest()[:32]
 
+    def look(self, model: Model, guesses: Sequence[Guess]) -> Iterator[Any]:
+        """Returns the picture (C, n, n), its whitened planes (U, G, n, n) under every guess, and the calibration or None."""
+        picture = yield from open_picture(self.image, model)
+        seen = picture.x_0[None].to(model.device)
+        planes = yield from detection.look(model.denoiser, seen, self.scheme(), guesses)
+        nulls: Nulls | None = cache.find(calibration_of(self).checked())
+        levels = nulls.levels_of(guesses) if nulls is not None else None
+        return picture.x_0, whitened(planes[0], self.scheme(), levels), nulls
+
+
+@dataclass(frozen=True)
+class VerifyWatermark(Looking):
+    """Whether a picture carries the mark of a passphrase, by three tests that assume different things."""
+
+    search: bool = option(False, "the search over shifts, rotations and crops")
+
     def run(self, model: Model) -> Iterator[Any]:
         key, scheme = self.secret(model), self.scheme()
         pattern = pattern_of(key, scheme, model)
-        picture = yield from open_picture(self.image, model)
         guesses = (*LIKELY, *MOVED) if self.search else LIKELY
-        planes = yield from detection.look(
-            model.denoiser, picture.x_0[None].to(model.device), scheme, guesses
-        )
-        nulls: Nulls | None = cache.find(calibration_of(self).checked())
-        planes = whitened(planes[0], scheme, nulls.levels_of(guesses) if nulls is not None else None)
+        x_0, planes, nulls = yield from self.look(model, guesses)
         by_guess = detection.evidence(planes, pattern, shifts=self.search)
         best = int(by_guess.argmax())
         z, n = float(by_guess[best]), planes.shape[-1]
@@ -148,7 +159,7 @@ class VerifyWatermark(Marking):
         decisive = worth if len(others) >= OTHER_KEYS else (*worth[:2], None)
         sentence = verdict(key.fingerprint, *decisive, undone)
         yield Verified(
-            picture.x_0, z, tries, undone, tuple(guess.words or "nothing undone" for guess in guesses), by_guess.float(),
+            x_0, z, tries, undone, tuple(guess.words or "nothing undone" for guess in guesses), by_guess.float(),
             shift, *worth, other_keys.float(), others.float(), torch.fft.fftshift(surface).float(),
             detection.parts(heard, pattern, scheme), sentence, key.fingerprint,
         )  # fmt: skip

@@ -20,7 +20,7 @@ from typing import Any, Literal
 import torch
 
 from backend.jobs import atomic, result_file
-from backend.request import Request, require
+from backend.request import BadInput, Request, require
 
 
 @dataclass(frozen=True)
@@ -38,11 +38,16 @@ class RunDirectory:
     """One run's folder, made or opened for a request. One process writes, any number may read.
 
     Raises:
-        BadInput: if the folder belongs to another request.
+        BadInput: if the folder belongs to another request, or the request holds something private: request.json keeps none of it, so that
+            nobody could tell later whose run it is.
         CannotSave: here and from every method that writes, when the disk is full; what was saved is kept.
     """
 
     def __init__(self, path: Path, request: Request):
+        for words in request.private():
+            raise BadInput(
+                f"A run with {words} cannot be kept, because its folder does not say which it was."
+            )
         self.path, self.request = path, request
         path.mkdir(parents=True, exist_ok=True)
         asked = path / "request.json"

@@ -7,6 +7,7 @@ pattern Hermitian, so that the picture is real without throwing half of the mark
 
 import hashlib
 import math
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
@@ -41,27 +42,31 @@ def mirrored(plane: Tensor) -> Tensor:
     return plane.flip(-2, -1).roll((1, 1), (-2, -1))
 
 
-def uniform(secret: bytes, purpose: str, count: int) -> Tensor:
+def uniform(secret: bytes | Sequence[bytes], purpose: str, count: int) -> Tensor:
     """`count` numbers in [0, 1) that depend on the secret and the purpose alone, on every machine and version: SHAKE-256 in units of
-    2^-53. float64."""
+    2^-53. (count,) float64, or (K, count) of K secrets."""
+    if not isinstance(secret, bytes):
+        return torch.stack([uniform(one, purpose, count) for one in secret])
     data = hashlib.shake_256(secret + b"/" + purpose.encode()).digest(8 * count)
     words = torch.frombuffer(bytearray(data), dtype=torch.int64)
     return (words >> 11 & (2**53 - 1)).double() / 2**53
 
 
-def phases(secret: bytes, mask: Tensor, purpose: str = "phases") -> Tensor:
-    """Random phases, one a pair of coefficients k and -k: (n, n) complex128, of modulus 1 on the mask and 0 outside, Hermitian. Two keys
-    agree by chance alone."""
-    angle = 2 * math.pi * uniform(secret, purpose, mask.numel()).view(mask.shape)
-    return torch.polar(mask.double(), angle - mirrored(angle))
+def phases(secret: bytes | Sequence[bytes], mask: Tensor, purpose: str = "phases") -> Tensor:
+    """Random phases, one a pair of coefficients k and -k: (n, n) complex128, or (K, n, n) of K secrets, of modulus 1 on the mask and 0 outside,
+    Hermitian. Two keys agree by chance alone."""
+    angle = 2 * math.pi * uniform(secret, purpose, mask.numel()).unflatten(-1, mask.shape)
+    return torch.polar(mask.double().expand_as(angle), angle - mirrored(angle))
 
 
-def rings(secret: bytes, mask: Tensor, centre: str = "zero", purpose: str = "rings") -> Tensor:
-    """One sign for every ring of width 1: (n, n) complex128, +-1 on the mask and 0 outside. A ring turns into itself, so a rotated picture
-    keeps it; but there are few rings, so that two keys often agree in most."""
+def rings(
+    secret: bytes | Sequence[bytes], mask: Tensor, centre: str = "zero", purpose: str = "rings"
+) -> Tensor:
+    """One sign for every ring of width 1: (n, n) complex128, or (K, n, n) of K secrets, +-1 on the mask and 0 outside. A ring turns into
+    itself, so a rotated picture keeps it; but there are few rings, so that two keys often agree in most."""
     ring = radius(mask.shape[-1], centre).round().long()
     signs = (uniform(secret, purpose, int(ring.max()) + 1) >= 0.5).double() * 2 - 1
-    return (signs[ring] * mask).to(torch.complex128)
+    return (signs[..., ring] * mask).to(torch.complex128)
 
 
 def plane(pictures: Tensor) -> Tensor:

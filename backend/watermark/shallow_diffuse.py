@@ -10,6 +10,7 @@ anybody can see without the key. In both, |W| is `strength` times the root mean 
 that the mark hides where the picture is busy.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -53,8 +54,11 @@ class ShallowDiffuse(Watermark):
         return z_score(whitened(planes, self.scheme), self.pattern)
 
 
-def pattern(secret: bytes, scheme: Scheme, size: int, channels: int = len(COLOURS)) -> Tensor:
-    """What a key makes of a scheme's mask on an n x n plane: (G, n, n) complex128, G the number of carriers among so many channels.
+def pattern(
+    secret: bytes | Sequence[bytes], scheme: Scheme, size: int, channels: int = len(COLOURS)
+) -> Tensor:
+    """What a key makes of a scheme's mask on an n x n plane: (G, n, n) complex128, G the number of carriers among so many channels, or
+    (K, G, n, n) of K secrets.
 
     Raises:
         ValueError: if no coefficient lies in the mask.
@@ -64,8 +68,8 @@ def pattern(secret: bytes, scheme: Scheme, size: int, channels: int = len(COLOUR
         raise ValueError("No Fourier coefficient of this picture lies between these radii.")
     purposes = COLOURS[:channels] if scheme.channels == "all" else ("carrier",)
     if scheme.family == "rings":
-        return torch.stack([fourier.rings(secret, mask, scheme.centre, one) for one in purposes])
-    return torch.stack([fourier.phases(secret, mask, one) for one in purposes])
+        return torch.stack([fourier.rings(secret, mask, scheme.centre, one) for one in purposes], -3)
+    return torch.stack([fourier.phases(secret, mask, one) for one in purposes], -3)
 
 
 def carriers(pictures: Tensor, channels: str) -> Tensor:
@@ -132,7 +136,7 @@ def z_score(planes: Tensor, pattern: Tensor) -> Tensor:
     """
     pattern = pattern.to(planes)
     agreement = (planes * pattern.conj()).real.flatten(-3).sum(-1)
-    return agreement / _norm(planes, pattern)
+    return agreement / on_mask(planes, pattern)
 
 
 def correlation(planes: Tensor, pattern: Tensor) -> Tensor:
@@ -140,9 +144,10 @@ def correlation(planes: Tensor, pattern: Tensor) -> Tensor:
     pattern = pattern.to(planes)
     n = planes.shape[-1]
     surface = torch.fft.ifft2((planes * pattern.conj()).sum(-3)).real * n * n
-    return surface / _norm(planes, pattern)[..., None, None]
+    return surface / on_mask(planes, pattern)[..., None, None]
 
 
-def _norm(planes: Tensor, pattern: Tensor) -> Tensor:
-    on_mask = planes.abs().square() * (pattern.abs() > 0)
-    return on_mask.flatten(-3).sum(-1).sqrt().clamp_min(1e-12)
+def on_mask(planes: Tensor, pattern: Tensor) -> Tensor:
+    """The norm |Q| of planes (..., G, n, n) over the mask of a pattern: (...,)."""
+    power = planes.abs().square() * (pattern.abs() > 0)
+    return power.flatten(-3).sum(-1).sqrt().clamp_min(1e-12)

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from backend.jobs.run_directory import RunDirectory, Status
-from backend.request import BadInput, Request
+from backend.request import BadInput, Request, option
 
 
 @dataclass(frozen=True)
@@ -127,3 +127,14 @@ def test_status_round_trip(tmp_path):
     status = Status("failed", 3, 12, 4.5, "This needs more memory than there is.")
     RunDirectory(tmp_path, Walk()).report(status)
     assert RunDirectory(tmp_path, Walk()).status() == status
+
+
+def test_a_run_with_something_private_is_not_kept(tmp_path):
+    @dataclass(frozen=True)
+    class Whisper(Request):
+        word: str = option("", "the password", private=True)
+
+    with pytest.raises(BadInput, match="A run with the password cannot be kept"):
+        RunDirectory(tmp_path / "run", Whisper("0451"))
+    assert not (tmp_path / "run").exists()
+    assert RunDirectory(tmp_path / "run", Whisper()).status() == Status()

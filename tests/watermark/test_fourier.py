@@ -168,3 +168,13 @@ def test_ring_power_is_the_mean_over_a_ring(n, centre):
     turned = found.transpose(0, 1)  # whatever its strides
     torch.testing.assert_close(ring_power(turned, centre), power.transpose(0, 1))
     torch.testing.assert_close(power.sum(), found.abs().square().sum())
+
+
+@pytest.mark.parametrize("draw", [phases, rings])
+def test_several_secrets_draw_what_each_draws_alone(draw):
+    mask = annulus(25, 2, 9)
+    both = draw([KEY, OTHER], mask)
+    assert both.shape == (2, 25, 25) and not torch.equal(both[0], both[1])
+    for found, secret in zip(both, (KEY, OTHER), strict=True):
+        torch.testing.assert_close(found, draw(secret, mask), atol=1e-14, rtol=0)
+    assert torch.equal(uniform([KEY, OTHER], "x", 5)[1], uniform(OTHER, "x", 5))

@@ -30,6 +30,16 @@ def test_each_p_is_multiplied_by_the_number_of_keys():
     assert identify(z(-1, 0, -2), "abc").p_adjusted == 1.0
 
 
+def test_looks_count_as_keys():
+    scores = z(4, 1, 0)
+    looked, more = identify(scores, "abc", 1e-3, tries=7), identify(z(4, 1, 0, *[-9] * 18), range(21), 1e-3)
+    assert looked.p_adjusted == pytest.approx(more.p_adjusted) == pytest.approx(21 * norm.sf(4), rel=1e-10)
+    assert looked.p == identify(scores, "abc").p and looked.bar == more.bar
+    assert looked.bar == pytest.approx(norm.isf(1e-3 / 21), rel=1e-12)
+    for off, name in ((1e-6, "a"), (-1e-6, None)):
+        assert identify(z(looked.bar + off, 0, 0), "abc", 1e-3, tries=7).name == name
+
+
 def test_without_a_mark_a_key_is_named_as_often_as_said():
     """4,000 pictures, a keyring of 8, independent scores: 1 - (1 - alpha / 8)^8, just below alpha."""
     scores = torch.from_numpy(np.random.default_rng(0).standard_normal((4000, 8)))
@@ -78,7 +88,7 @@ def test_a_revoked_key_is_recognised_and_said_to_be_revoked():
 
 def test_infinite_scores_and_other_precision():
     found = identify(torch.tensor([float("-inf"), float("inf")]), "ab")
-    assert found == Identified("b", 0.0, (1.0, 0.0))
+    assert found == Identified("b", 0.0, (1.0, 0.0), pytest.approx(norm.isf(0.005)))
 
 
 def test_what_no_keyring_can_answer_is_refused():
