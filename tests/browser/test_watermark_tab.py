@@ -147,6 +147,39 @@ def test_a_program_goes_on_from_reference_to_reference(address):
     client.close()
 
 
+def test_a_keyring_tells_which_sub_key_marked_the_picture(marks, urls, shots):
+    field(marks, "passphrase").fill(SECRET)
+    marks.locator("#wm-more button").first.click()
+    field(marks, "sub-key").fill("3")
+    before = marks.evaluate(WORDS)
+    marks.locator("#wm-embed-run").click()
+    marks.wait_for_function(f"{WORDS} !== {before!r} && {line('wm-marked')}.state === 'done'")
+    fingerprint = marks.evaluate(WORDS).split("Key ")[1].strip(" .")
+    verified(marks, f"mark of key {fingerprint}")
+    whose = "(document.querySelector('#wm-whose-words')?.innerText ?? '')"
+    field(marks, "sub-keys").fill("40")
+    marks.locator("#wm-further textarea").fill("another one of mine\nand a third")
+    marks.locator("#wm-whose-run").click()
+    marks.wait_for_function(f"{whose}.includes('the mark of sub-key 3, {fingerprint}')")
+    assert "Bonferroni over 43 keys" in marks.evaluate(whose)
+    marks.locator("#wm-keys").scroll_into_view_if_needed()
+    marks.wait_for_function("document.querySelectorAll('#wm-keys .main-svg').length > 0")
+    if shots:
+        marks.screenshot(path=shots / "watermark_keyring.png", full_page=True)
+    marks.locator("#wm-revoked textarea").fill(fingerprint)
+    marks.locator("#wm-whose-run").click()
+    marks.wait_for_function(f"{whose}.includes('revoked')")
+    marks.locator("#wm-further textarea").fill(SECRET)
+    marks.locator("#wm-whose-run").click()
+    assert "Two of these passphrases are the same" in failed(marks, "wm-whose")
+    assert (
+        marks.evaluate("getComputedStyle(document.querySelector('#wm-further textarea')).webkitTextSecurity")
+        == "disc"
+    )
+    assert not any("third" in url for url in [*urls, marks.url])
+    field(marks, "sub-key").fill("-1")
+
+
 def test_rates_are_measured_under_the_chain_above(marks):
     field(marks, "passphrase").fill(SECRET)
     field(marks, "chain").fill("jpeg")
