@@ -72,9 +72,7 @@ def test_sliding_asks_python_nothing_until_the_finger_lifts(ready, shots):
     for strength in np.linspace(0, 1.12, 40):
         ready.mouse.move(*grip(ready, 2, strength))
     assert demo.heard == [] or all(not getattr(h, "strengths", None) for h in demo.heard)
-    assert ready.evaluate(f"{FILM}.status") == "preview", (
-        "between two frames the picture is a blend, and says so"
-    )
+    until(ready, f"{FILM}.status === 'preview'")  # between two frames the picture is a blend, and says so
     mixed = (demo.face(brow=1.0, mouth=0).astype(float) + demo.face(brow=1.25, mouth=0)) / 2
     assert difference(ready, mixed) < 3
     if shots:
