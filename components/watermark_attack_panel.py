@@ -1,4 +1,4 @@
-"""The watermark tab's second step: the marked picture distorted."""
+"""The watermark tab's second step: the marked picture attacked."""
 
 import time
 from functools import partial
@@ -15,6 +15,8 @@ from components.page import Bar
 from components.pictures import data_uri, png
 from components.watermark_pictures import asked_of, row, unattacked
 
+BY_NETWORK = "By a network, with the model itself or what reads its pictures; seconds a picture:"
+
 
 def build(bar: Bar, picture: gr.Textbox, attacked: gr.Textbox, before_after: gr.HTML, asked: gr.State) -> Action:  # fmt: skip
     """The panel: `picture` is attacked, and what is left of it goes to `attacked`, to be verified."""
@@ -26,10 +28,10 @@ def build(bar: Bar, picture: gr.Textbox, attacked: gr.Textbox, before_after: gr.
                 "jpeg", label="chain of attacks, such as jpeg:25,blur:1.5,rotate:15", max_lines=1, elem_id="wm-chain", max_length=400
             )  # fmt: skip
             with gr.Row(elem_id="wm-kinds"):
-                kinds = {
-                    name: gr.Button(kind.label, size="sm", min_width=70, elem_id=f"wm-add-{name}")
-                    for name, kind in attacks.KINDS.items()
-                }
+                kinds = _buttons(network=False)
+            gr.Markdown(BY_NETWORK, elem_id="wm-by-network")
+            with gr.Row(elem_id="wm-network-kinds"):
+                kinds |= _buttons(network=True)
             button = gr.Button("Attack", variant="primary", elem_id="wm-attack-run")
             with gr.Row(equal_height=True):
                 clear = gr.Button("Clear the chain", size="sm", min_width=120, elem_id="wm-clear")
@@ -63,6 +65,15 @@ def added(name: str, chain: str, model: str) -> str:
     except BadInput as error:
         raise gr.Error(str(error), print_exception=False) from None
     return longer
+
+
+def _buttons(*, network: bool) -> dict[str, gr.Button]:
+    """A button for each kind of attack that takes a network, or for each that does not."""
+    return {
+        name: gr.Button(kind.label, size="sm", min_width=70, elem_id=f"wm-add-{name}")
+        for name, kind in attacks.KINDS.items()
+        if kind.network == network
+    }
 
 
 def _back(reference: str, model: str) -> tuple[Any, ...]:
