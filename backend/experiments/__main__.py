@@ -34,6 +34,8 @@ from backend.experiments import (  # noqa: F401  what a link can name
     watermark,
     watermark_identify,
     watermark_rates,
+    watermark_red_team,
+    watermark_trade,
     watermark_verify,
 )
 from backend.inference.cache import weights_of
