@@ -21,7 +21,7 @@ from backend.watermark import fourier
 from backend.watermark.key import Key, random_keys
 from backend.watermark.restoration import Guess, undone
 from backend.watermark.scheme import Scheme
-from backend.watermark.shallow_diffuse import carriers, correlation, on_mask, pattern, unpredicted, z_score
+from backend.watermark.shallow_diffuse import carriers, correlation, pattern, unpredicted, z_score
 
 BATCH = 32  # pictures in one evaluation
 KEYS = 250  # whose patterns are held at once: 16 MB a carrier of 64 x 64 pixels
@@ -67,11 +67,12 @@ def analytic(z: float, tries: int) -> float:
 def under_keys(planes: Tensor, scheme: Scheme, keys: Sequence[Key]) -> Tensor:
     """z of one picture's whitened planes (U, G, n, n) under each key and guess: (K, U) float64. What `evidence` says of each, all in one product."""
     channels, size = planes.shape[-3], planes.shape[-1]
-    found = []
+    mask, found = fourier.annulus(size, scheme.inner, scheme.outer, scheme.centre), []
+    heard = planes[..., mask].flatten(1)
     for first in range(0, len(keys), KEYS):
         patterns = pattern([key.secret for key in keys[first : first + KEYS]], scheme, size, channels)
-        found.append((patterns.conj().flatten(1) @ planes.flatten(1).T).real)
-    return torch.cat(found) / on_mask(planes, patterns[0])
+        found.append((patterns[..., mask].flatten(1).conj() @ heard.T).real)
+    return torch.cat(found) / heard.abs().square().sum(1).sqrt().clamp_min(1e-12)
 
 
 def under_other_keys(planes: Tensor, scheme: Scheme, count: int, *, shifts: bool, seed: int = 0) -> Tensor:

@@ -55,8 +55,12 @@ def uniform(secret: bytes | Sequence[bytes], purpose: str, count: int) -> Tensor
 def phases(secret: bytes | Sequence[bytes], mask: Tensor, purpose: str = "phases") -> Tensor:
     """Random phases, one a pair of coefficients k and -k: (n, n) complex128, or (K, n, n) of K secrets, of modulus 1 on the mask and 0 outside,
     Hermitian. Two keys agree by chance alone."""
-    angle = 2 * math.pi * uniform(secret, purpose, mask.numel()).unflatten(-1, mask.shape)
-    return torch.polar(mask.double().expand_as(angle), angle - mirrored(angle))
+    angle = 2 * math.pi * uniform(secret, purpose, mask.numel())
+    place = torch.arange(mask.numel()).view(mask.shape)
+    angle = angle[..., place[mask]] - angle[..., mirrored(place)[mask]]
+    plane = torch.zeros(*angle.shape[:-1], *mask.shape, dtype=torch.complex128)
+    plane[..., mask] = torch.polar(torch.ones_like(angle), angle)
+    return plane
 
 
 def rings(

@@ -136,7 +136,7 @@ def z_score(planes: Tensor, pattern: Tensor) -> Tensor:
     """
     pattern = pattern.to(planes)
     agreement = (planes * pattern.conj()).real.flatten(-3).sum(-1)
-    return agreement / on_mask(planes, pattern)
+    return agreement / _norm(planes, pattern)
 
 
 def correlation(planes: Tensor, pattern: Tensor) -> Tensor:
@@ -144,10 +144,9 @@ def correlation(planes: Tensor, pattern: Tensor) -> Tensor:
     pattern = pattern.to(planes)
     n = planes.shape[-1]
     surface = torch.fft.ifft2((planes * pattern.conj()).sum(-3)).real * n * n
-    return surface / on_mask(planes, pattern)[..., None, None]
+    return surface / _norm(planes, pattern)[..., None, None]
 
 
-def on_mask(planes: Tensor, pattern: Tensor) -> Tensor:
-    """The norm |Q| of planes (..., G, n, n) over the mask of a pattern: (...,)."""
-    power = planes.abs().square() * (pattern.abs() > 0)
-    return power.flatten(-3).sum(-1).sqrt().clamp_min(1e-12)
+def _norm(planes: Tensor, pattern: Tensor) -> Tensor:
+    on_mask = planes.abs().square() * (pattern.abs() > 0)
+    return on_mask.flatten(-3).sum(-1).sqrt().clamp_min(1e-12)
