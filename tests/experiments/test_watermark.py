@@ -7,8 +7,10 @@ import torch
 from PIL import Image
 
 from backend.experiments.watermark import Attack, EmbedWatermark
-from backend.experiments.watermark_verify import CalibrateWatermark, VerifyWatermark
+from backend.experiments.watermark_verify import CalibrateWatermark, VerifyWatermark, unmarked
 from backend.inference import cache, intake
+from backend.inference.catalogue import card
+from backend.inference.pictures import held_out
 from backend.inference.run import run
 from backend.metrics.image import psnr
 from backend.request import BadInput, Failed, Progress, Request
@@ -86,6 +88,13 @@ def test_shipped_faces_to_compare_with_are_computed_again():
     assert shipped.coefficients.shape[0] == 2000 and 0.8 < float(ratio) < 1.25
     a, b = again.coefficients.float().flatten(), shipped.coefficients[:20].float().flatten()
     assert float(torch.corrcoef(torch.stack([a, b]))[0, 1]) > 0.98
+
+
+def test_faces_to_compare_with_are_rounded_as_a_file_holds_them():
+    rounded, (exact, _) = unmarked(card("avatars"), 7, 3), held_out(card("avatars"), range(7, 10))
+    levels = (rounded + 1) * 127.5
+    torch.testing.assert_close(levels, levels.round(), atol=1e-4, rtol=0)
+    assert 0 < float((rounded - exact).abs().max()) <= 1 / 255 + 1e-6
 
 
 @pytest.mark.parametrize("fields", [{}, {"channels": "all"}, {"how": "replace"}, {"family": "rings"}])
