@@ -1,6 +1,7 @@
 """What a person does on the edit tab, for the browser tests, and the states that they wait for."""
 
 import io
+import re
 
 from PIL import Image
 
@@ -26,12 +27,19 @@ def part(page, name: str) -> None:
     page.wait_for_function(f"{PICKER}.region === 'part:{name}' && {PICKER}.mask && !{PICKER}.pending")
 
 
-def find_directions(page) -> None:
-    """Presses the button and waits for new directions, all strips drawn exactly."""
+def find_directions(page, k: int = 2) -> None:
+    """Presses the button and waits for k new directions, all strips drawn exactly; few, because each takes seconds."""
+    few(page, k)
     before = page.evaluate(f"{FILM}.key")
     page.locator("#find").click()
     page.wait_for_function(f"{FILM}.key !== {before!r}")
     page.wait_for_function(f"{line('slide')}.state === 'done'")
+
+
+def few(page, k: int = 2) -> None:
+    """Asks for k directions from now on."""
+    page.locator("#k input[type=number]").fill(str(k))
+    page.locator("#k input[type=number]").press("Tab")
 
 
 def choose(page, number: int) -> None:
@@ -41,6 +49,14 @@ def choose(page, number: int) -> None:
     page.wait_for_function(
         f"{PICKER}.picture && {PICKER}.region && !{PICKER}.pending"
     )  # the part, asked anew
+
+
+def closed_form(page) -> None:
+    """Chooses the Gaussian model of digits, the fastest one."""
+    before = page.evaluate(f"{PICKER}.image")
+    page.locator("#model input").click()
+    page.get_by_role("option", name=re.compile("Gaussian")).click()
+    page.wait_for_function(f"{PICKER}.image !== {before!r} && {line('sources')}.state === 'done'")
 
 
 def upload(page, picture: Image.Image) -> None:

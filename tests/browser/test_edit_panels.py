@@ -7,12 +7,14 @@ from PIL import Image, ImageChops
 from backend.data import avatars
 from backend.editing import direction_file
 from backend.editing.methods import METHODS
+from backend.inference.load import load
 from components.pictures import image
 from tests.browser.edit_page import (
     FILM,
     GIVEN,
     PICKER,
     choose,
+    closed_form,
     find_directions,
     line,
     part,
@@ -97,9 +99,15 @@ def test_an_edited_upload_comes_back_whole(tab, tmp_path):
     assert changed and changed[0] >= 50 and changed[2] <= 350, "the margins are as they were"
 
 
-def test_all_methods_are_compared_in_one_grid(tab, shots):
+def test_all_methods_of_a_model_are_compared_in_one_grid(tab, shots):
+    closed_form(tab)
+    canvas = tab.locator("#picker canvas")
+    box = canvas.bounding_box()
+    canvas.click(position={"x": box["width"] / 2, "y": box["height"] / 2})
+    tab.wait_for_function(f"{PICKER}.region.startsWith('click:') && {PICKER}.mask && !{PICKER}.pending")
+    able = [method for method in METHODS.values() if method.works_on(load("gaussian").denoiser)]
     tab.locator("#compare").click()
-    tab.locator("#compared tbody tr").nth(len(METHODS) - 1).wait_for()
+    tab.locator("#compared tbody tr").nth(len(able) - 1).wait_for()
     tab.wait_for_function(f"{line('methods')}.state === 'done'")
     assert tab.locator("#compared tbody tr").first.locator("img").count() == 5
     assert "do=CompareMethods" in tab.evaluate(f"{line('methods')}.query")

@@ -150,13 +150,6 @@ def test_a_model_without_classes_is_a_sentence(mine):
     assert mine.evaluate(WORDS) == before
 
 
-def test_links_that_ask_for_too_much_are_sentences(page, address):
-    page.set_default_timeout(QUICK)
-    page.goto(f"{address}?v=1&do=SplitJacobian&k=99")
-    page.locator("#notice [role=alert]").wait_for()
-    assert "1 to 20 components" in page.locator("#notice").inner_text()
-
-
 def test_programs_ask_for_both(address):
     client = Client(address, verbose=False)
     answer = client.predict(model="digits", image="gallery:3", t=0.4, k=2, api_name="/guide_jacobian")

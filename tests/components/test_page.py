@@ -121,3 +121,18 @@ def test_the_page_starts_without_what_takes_seconds_to_import():
         "umap",
         "numba",
     }
+
+
+@pytest.mark.parametrize(
+    ("query", "words"),
+    [
+        ("v=1&do=SweepSpectrum&model=gaussian&times=1", "2 to 40 noise levels"),
+        ("v=1&do=ExploreMixture&d=8&components=3&r=3", "do not fit"),
+        ("v=1&do=GuideNetwork&model=digits", "There is no such class"),
+        ("v=1&do=GuideNetwork&gamma=1e6", "gamma"),
+        ("v=1&do=SplitJacobian&k=99", "1 to 20 components"),
+    ],
+)
+def test_a_link_of_the_app_that_cannot_be_run_is_a_sentence(query, words):
+    with pytest.raises(BadInput, match=words):
+        page.opened(query, {})
