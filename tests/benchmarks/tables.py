@@ -10,14 +10,15 @@ README, RESULTS = ROOT / "README.md", ROOT / "assets" / "results"
 
 def table(name: str) -> str:
     """The Markdown table of one result file, with what made it: a line for each row that has a bar, where rows name a
-    method and a measure, a line for each method, and where they name a claim, each claim above its numbers."""
+    method and a measure, a line for each method (in a table of its own for each "table" that they name), and where they
+    name a claim, each claim above its numbers."""
     saved = json.loads((RESULTS / f"{name}.json").read_text())
     lines = _against_bars(saved["rows"]) if any(row.get("bar") for row in saved["rows"]) else []
     if "claim" in saved["rows"][0]:
         lines = _claimed(saved["rows"])
     compared = [row for row in saved["rows"] if "method" in row and "," not in row["measure"]]
-    if compared:
-        lines += [""] * bool(lines) + _compared(compared)
+    for title, rows in groupby(compared, lambda row: row.get("table", "")):
+        lines += [""] * bool(lines) + [f"{title}:", ""] * bool(title) + _compared(list(rows))
     made = f"`{saved['command']}`, {saved['hardware']}, {saved['date']}, {saved['seconds']:.0f} s;"
     return "\n".join([*lines, "", f"{made} all rows, with intervals, in `assets/results/{name}.json`."])
 

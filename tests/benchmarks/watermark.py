@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from backend.experiments.watermark import EmbedWatermark
@@ -33,6 +32,7 @@ from backend.watermark.key import derive, random_keys
 from backend.watermark.restoration import LIKELY, MOVED
 from backend.watermark.shallow_diffuse import ShallowDiffuse, pattern
 from tests.benchmarks import report
+from tests.benchmarks.keeping import Keeper, eight_bit
 
 MODEL = "avatars"
 DISTORTIONS = (
@@ -77,26 +77,6 @@ def main(arguments: list[str] | None = None) -> None:
     report.write("watermark", rows, keep.seconds + time.perf_counter() - begun)
 
 
-class Keeper:
-    """Tensors on disk by name, computed once. seconds: what those of earlier runs took."""
-
-    def __init__(self, folder: Path):
-        self.folder, self.seconds = folder, 0.0
-        folder.mkdir(parents=True, exist_ok=True)
-
-    def __call__(self, name: str, compute: Callable[[], dict[str, Tensor]]) -> dict[str, Tensor]:
-        path = self.folder / f"{name.replace(':', '_') or 'clean'}.safetensors"
-        if path.exists():
-            found = load_file(path)
-            self.seconds += float(found.pop("seconds"))
-            return found
-        begun = time.perf_counter()
-        found = {k: v.contiguous() for k, v in compute().items()}
-        save_file(found | {"seconds": torch.tensor(time.perf_counter() - begun)}, path)
-        print(f"{time.perf_counter() - begun:6.1f} s  {name}", flush=True)
-        return found
-
-
 REQUEST = EmbedWatermark(model=MODEL, passphrase=PASSPHRASE)
 VERIFY = VerifyWatermark(model=MODEL, passphrase=PASSPHRASE)
 
@@ -121,11 +101,6 @@ def scores(pictures: Tensor, key_pattern: Tensor, *, moved: bool = False) -> Ten
     """The best z of each picture: (N,)."""
     batches = whitened(pictures, moved=moved)
     return torch.cat([detection.evidence(planes, key_pattern, shifts=moved).amax(1) for planes in batches])
-
-
-def eight_bit(pictures: Tensor) -> Tensor:
-    """As a PNG holds them."""
-    return ((pictures.clamp(-1, 1) + 1) * 127.5).round() / 127.5 - 1
 
 
 def robustness(keep: Keeper, count: int, searched: int) -> Iterator[dict[str, Any]]:
