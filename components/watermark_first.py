@@ -1,4 +1,4 @@
-"""What the watermark tab opens with, shipped: a marked face and its verdict. `python -m components.watermark_first` makes them again.
+"""What the watermark tab opens with, shipped: a marked face, its verdict and the red team's. `python -m components.watermark_first` makes them again.
 
 The passphrase is a demonstration and no secret, which is why a run with it can ship. The marked face is a file of its own, since its reference is
 the hash of the file and another version of the PNG library might write other bytes.
@@ -7,6 +7,7 @@ the hash of the file and another version of the PNG library might write other by
 import shutil
 
 from backend.experiments.watermark import EmbedWatermark
+from backend.experiments.watermark_red_team import RedTeam
 from backend.experiments.watermark_verify import VerifyWatermark
 from backend.inference import intake
 from backend.inference.cache import weights_of
@@ -19,6 +20,7 @@ from components.pictures import png
 DEMO = "correct horse battery staple"
 MARKED = ASSETS / "examples" / "marked_face.png"
 EMBED = EmbedWatermark(passphrase=DEMO)
+RED_TEAM = RedTeam(passphrase=DEMO)
 
 
 def reference() -> str:
@@ -34,6 +36,7 @@ def verify() -> VerifyWatermark:
 def main() -> None:
     _make(EMBED, lambda embedded: MARKED.write_bytes(png(embedded.marked)))
     _make(verify(), lambda verified: print(verified.sentence))
+    _make(RED_TEAM, lambda found: print(found.one_key.removed["originals"].z[-1]))
 
 
 def _make(request: Request, then) -> None:

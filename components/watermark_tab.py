@@ -1,4 +1,4 @@
-"""The watermark tab: a mark put in, attacked, and looked for, top to bottom. Each step hands its picture to the next."""
+"""The watermark tab: a mark put in, attacked, and looked for, top to bottom. Each step hands its picture to the next; last, what many pictures give away."""
 
 from collections.abc import Sequence
 
@@ -10,6 +10,7 @@ from components import watermark_embed_panel as embed
 from components import watermark_first
 from components import watermark_keyring_panel as keyring
 from components import watermark_rates_panel as rates
+from components import watermark_red_team_panel as red_team
 from components import watermark_verify_panel as verify
 from components.action import Action
 from components.page import Bar
@@ -33,4 +34,5 @@ def build(bar: Bar) -> Sequence[Action]:
     verifying = verify.build(bar, marks.settings, source, picture, asked)
     identifying = keyring.build(marks.settings, picture)
     rating = rates.build(marks.settings, marks.embedding.inputs["strength"], attacking.inputs["chain"])
-    return [marks.embedding, attacking, verifying, identifying, rating]
+    breaking = red_team.build(marks.settings, marks.embedding.inputs["strength"])
+    return [marks.embedding, attacking, verifying, identifying, rating, breaking]

@@ -14,7 +14,7 @@ from backend.experiments.watermark_verify import HELD, calibration_of, unmarked
 from backend.inference import cache
 from backend.inference.catalogue import card
 from backend.inference.load import Model
-from backend.metrics.intervals import Estimate, bootstrap
+from backend.metrics.intervals import Estimate, bootstrap, rate
 from backend.request import Request, option, require
 from backend.watermark import averaging, base, detection, forgery
 from backend.watermark.restoration import LIKELY
@@ -32,10 +32,12 @@ AMPLIFIED = 10
 class Curve:
     """One attack by the number of pictures that were averaged, in the order of `counts`.
 
-    z: of the attacked pictures. psnr: dB, of pictures whose mark was removed to their originals, of forged ones to what they were.
+    z: of the attacked pictures. found: the share of them that counts as marked. psnr: dB, of pictures whose mark was removed to their originals, of
+    forged ones to what they were.
     """
 
     z: tuple[Estimate, ...]
+    found: tuple[Estimate, ...]
     psnr: tuple[Estimate, ...]
 
 
@@ -164,6 +166,7 @@ def _averaged(
 
     planes = yield from look(stage.victims)
     before, removed, forged = bootstrap(_under_own(planes, stage.own).tolist()), {}, {}
+    level = bar(len(stage.issued))
     pictures = {"marked": stage.victims[0]}
     for name, reference in references.items():
         deltas = [averaging.common(stage.averaged[:k], reference[:k]) for k in counts]
@@ -174,10 +177,12 @@ def _averaged(
         removed[name] = _curve(
             [_under_own(group, stage.own) for group in groups[: len(counts)]],
             [psnr(one, stage.originals) for one in clean],
+            level,
         )
         forged[name] = _curve(
             [_under_best(group, stage.issued) for group in groups[len(counts) :]],
             [psnr(one, stage.covers) for one in fake],
+            level,
         )
         shown = {
             "delta": (AMPLIFIED * deltas[-1]).clamp(-1, 1),
@@ -185,7 +190,7 @@ def _averaged(
             "forged": fake[-1][0],
         }
         pictures |= {f"{word}, {name}": picture for word, picture in shown.items()}
-    return Averaged(before, removed, forged, bar(len(stage.issued)), pictures)
+    return Averaged(before, removed, forged, level, pictures)
 
 
 def bar(keys: int) -> float:
@@ -211,5 +216,9 @@ def _under_best(planes: Tensor, patterns: Sequence[Tensor]) -> Tensor:
     return torch.stack(scores).amax(0)
 
 
-def _curve(z: Sequence[Tensor], psnr: Sequence[Tensor]) -> Curve:
-    return Curve(tuple(bootstrap(one.tolist()) for one in z), tuple(bootstrap(one.tolist()) for one in psnr))
+def _curve(z: Sequence[Tensor], psnr: Sequence[Tensor], level: float) -> Curve:
+    return Curve(
+        tuple(bootstrap(one.tolist()) for one in z),
+        tuple(rate(int((one > level).sum()), len(one)) for one in z),
+        tuple(bootstrap(one.tolist()) for one in psnr),
+    )

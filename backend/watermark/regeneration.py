@@ -2,8 +2,13 @@
 
     x_t = alpha_t x_0 + sigma_t eps,    then the flow (not the SDE) from t to 0
 
-The papers do so in the latent space of an autoencoder, which alone takes part of a mark away. Our models see pixels: there is no autoencoder, so
-that regeneration and DiffPure are the same but for the solver, and differ by their usual t. Rinsing adds new noise in every pass.
+The papers do so in the latent space of an autoencoder, which alone takes part of a mark away. Our models see pixels, so that it differs from DiffPure
+by the solver and its usual t alone. Where the data are Gaussian of variance v in some direction, of a change in x_0
+
+    the flow keeps      alpha_t sqrt(v) / s,    s^2 = alpha_t^2 v + sigma_t^2
+    the SDE keeps       alpha_t^2 v / s^2       the square of that
+
+so that at the same t DiffPure takes more of a mark away where the data hardly vary. Rinsing adds new noise in every pass.
 """
 
 from collections.abc import Callable, Iterator, Sequence

@@ -192,3 +192,33 @@ def test_rates_are_measured_under_the_chain_above(marks):
     for name in ("roc", "spread"):
         marks.locator(f"#wm-{name}").scroll_into_view_if_needed()
         marks.wait_for_function(f"document.querySelectorAll('#wm-{name} .main-svg').length > 0")
+
+
+def test_an_attack_by_a_network_joins_the_chain(marks):
+    marks.locator("#wm-clear").click()
+    marks.locator("#wm-network-kinds #wm-add-regenerate").click()
+    marks.wait_for_function(
+        "document.querySelector('#wm-chain textarea, #wm-chain input').value === 'regenerate:0.06'"
+    )
+    marks.locator("#wm-attack-run").click()
+    marks.wait_for_function(
+        "document.querySelector('#wm-before-after')?.innerText.includes('after regenerate:0.06')"
+    )
+
+
+def test_the_red_team_opens_alive_and_attacks_ones_own_key(marks, urls, shots):
+    words = "(document.querySelector('#wm-red-words')?.innerText ?? '')"
+    assert "32 pictures of one key" in marks.evaluate(words)
+    assert marks.locator("#wm-red-pictures img").count() == 10
+    for name in ("originals", "others"):
+        marks.locator(f"#wm-red-{name}").scroll_into_view_if_needed()
+        marks.wait_for_function(f"document.querySelectorAll('#wm-red-{name} .main-svg').length > 0")
+    if shots:
+        marks.screenshot(path=shots / "watermark_red_team.png", full_page=True)
+    field(marks, "passphrase").fill(SECRET)
+    marks.locator("#wm-red-count input[type=number]").fill("2")
+    marks.locator("#wm-red-count input[type=number]").press("Enter")
+    marks.locator("#wm-red-run").click()
+    marks.wait_for_function(f"{words}.includes('Who has 2 pictures of one key')")
+    assert "enough to forge" in marks.evaluate(words)
+    assert not any("passphrase" in url for url in [*urls, marks.url])

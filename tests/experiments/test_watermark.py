@@ -10,11 +10,13 @@ from backend.experiments.watermark import Attack, EmbedWatermark
 from backend.experiments.watermark_verify import CalibrateWatermark, VerifyWatermark, unmarked
 from backend.inference import cache, intake
 from backend.inference.catalogue import card
+from backend.inference.load import load
 from backend.inference.pictures import held_out
 from backend.inference.run import run
 from backend.metrics.image import psnr
-from backend.request import BadInput, Failed, Progress, Request
+from backend.request import BadInput, Failed, Progress, Request, finish
 from backend.watermark.attacks import attack, parse
+from backend.watermark.network_attacks import attacked
 
 SECRET = "a sentence that nobody else has"
 DIGITS = {"model": "digits", "outer": 4.0, "inner": 1.0, "passphrase": SECRET}
@@ -140,6 +142,18 @@ def test_a_chain_is_applied_and_a_bad_one_refused():
     assert torch.equal(found.after, expected) and 15 < found.psnr < 25
     with pytest.raises(BadInput, match="An attack is one of"):
         run(Attack(chain="explode"))
+
+
+def test_a_chain_may_hold_what_a_network_does():
+    found = last(
+        Attack(model="digits", image="gallery:2", chain="regenerate:0.2,adversarial:4,jpeg:60", seed=3)
+    )
+    model = load("digits")
+    chain = parse("regenerate:0.2,adversarial:4,jpeg:60")
+    expected = finish(attacked(model.denoiser, model.reader(), found.before[None], chain, 3))
+    torch.testing.assert_close(found.after, expected[0], atol=0.02, rtol=0)
+    *_, refused = run(Attack(model="gaussian", chain="adversarial"))
+    assert "needs a network that reads" in refused.sentence
 
 
 def test_no_link_and_no_line_gives_the_passphrase_away():

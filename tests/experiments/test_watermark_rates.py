@@ -43,6 +43,12 @@ def test_an_attack_costs_detection(rates):
     assert after.auc.value < rates.auc.value
 
 
+def test_a_network_attacks_both_kinds(rates):
+    *_, after = run(EvaluateWatermark(**REQUEST.values() | {"chain": "diffpure:0.4"}))
+    assert after.auc.value < rates.auc.value - 0.05
+    assert not torch.allclose(after.unmarked, rates.unmarked)
+
+
 @pytest.mark.parametrize(
     ("fields", "sentence"),
     [

@@ -30,6 +30,7 @@ def test_powers_of_two_and_the_number_itself_are_averaged(found):
 def test_under_one_key_averaging_removes_and_forges(found):
     arm = found.one_key
     assert arm.before.value > found.nothing.value + 2
+    assert arm.removed["originals"].found[-1].value < 0.5 < arm.forged["originals"].found[-1].value
     for box in ("originals", "others"):
         assert arm.removed[box].z[-1].value < arm.before.value - 2
         assert arm.forged[box].z[-1].value > found.nothing.value + 1
