@@ -4,7 +4,8 @@ changes by more than eps.
     max |f(x + d) - f(x)|^2    with |d|_inf <= eps
 
 by projected gradient ascent on signs (Madry et al., https://arxiv.org/abs/1706.06083) from a random start. WAVES takes features of ResNet-18, CLIP and
-autoencoders; here they are those of the network that reads labels off a model's pictures. It knows nothing of the mark. WAVES makes 200 steps.
+autoencoders; here they are those of the network that reads labels off a model's pictures. It knows nothing of the mark. WAVES makes 200 steps; on faces
+15 already reach 99 % of the distance that 100 do.
 """
 
 from collections.abc import Iterator, Sequence
