@@ -36,7 +36,7 @@ class Marks:
     embedding: Action
 
 
-def build(bar: Bar, picture: gr.Textbox, attacked: gr.Textbox, before_after: gr.HTML, asked: gr.State) -> Marks:  # fmt: skip
+def build(bar: Bar, picture: gr.Textbox, attacked: gr.Textbox, before_after: gr.HTML, asked: gr.Number) -> Marks:  # fmt: skip
     """The panel. The marked picture's reference goes to `picture`, to be attacked, and `attacked`, to be verified, and `asked` says that it has."""
     shipped: Embedded | None = find(EMBED)
     gr.Markdown("### 1 Embed: a mark where the Jacobian is small")

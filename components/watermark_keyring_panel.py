@@ -75,13 +75,13 @@ def _words(result: Owner) -> str:
 
 
 def scores(result: Owner) -> go.Figure:
-    """z of every key in the order of the keyring, and the bar that all of them have to reach together."""
+    """z of every key, sub-keys at their numbers and further passphrases behind them, and the bar that all of them have to reach together."""
     z, names = np.round(array(result.z), 3), np.array(result.names)
     passing = np.isin(names, [result.found, *result.others])
-    figure = base("key", "best z", showlegend=False)
+    figure = base("sub-key; −1 is the key itself, further passphrases follow", "best z", showlegend=False)
     for some, colour, size in ((~passing, BLUE, 4), (passing, ORANGE, 9)):
         figure.add_scatter(
-            x=np.flatnonzero(some), y=z[some], text=names[some], mode="markers", marker={"color": colour, "size": size},
+            x=np.flatnonzero(some) - 1, y=z[some], text=names[some], mode="markers", marker={"color": colour, "size": size},
             hovertemplate="%{text}: z = %{y}<extra></extra>",
         )  # fmt: skip
     bar = {"type": "line", "x0": 0, "x1": 1, "xref": "paper", "y0": result.bar, "y1": result.bar}
@@ -94,5 +94,5 @@ def scores(result: Owner) -> go.Figure:
         uirevision=f"{len(z)} {z.max()}",
     )  # fmt: skip
     low, high = min(float(z.min()), 0.0), max(float(z.max()), result.bar)
-    figure.update_xaxes(range=[-0.02 * len(z) - 0.5, 1.02 * len(z) - 0.5])
+    figure.update_xaxes(range=[-0.02 * len(z) - 1.5, 1.02 * len(z) - 1.5])
     return figure.update_yaxes(range=[low - 0.5, high + 0.08 * (high - low) + 0.5])

@@ -20,7 +20,8 @@ from components.watermark_pictures import unattacked
 def build(bar: Bar) -> Sequence[Action]:
     """The tab's content; returns the actions that a link may open. Verifying starts by itself when a step has made a picture."""
     reference = watermark_first.reference()
-    asked = gr.State(0)
+    # No State: a browser hears of its change before it has what came with it.
+    asked = gr.Number(0, visible="hidden")
     wide = {"max_lines": 1, "max_length": 80, "render": False}
     source = gr.Textbox(reference, label="picture to attack", elem_id="wm-source", **wide)
     picture = gr.Textbox(reference, label="picture to verify", elem_id="wm-picture", **wide)

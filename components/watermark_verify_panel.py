@@ -34,7 +34,7 @@ UNCALIBRATED = (
 )
 
 
-def build(bar: Bar, settings: Mapping[str, gr.components.Component], source: gr.Textbox, picture: gr.Textbox, asked: gr.State) -> Action:  # fmt: skip
+def build(bar: Bar, settings: Mapping[str, gr.components.Component], source: gr.Textbox, picture: gr.Textbox, asked: gr.Number) -> Action:  # fmt: skip
     """The panel: `picture` is verified with the settings of step 1 whenever `asked` changes."""
     first = verify()
     shipped: Verified | None = find(first)
@@ -82,10 +82,7 @@ def build(bar: Bar, settings: Mapping[str, gr.components.Component], source: gr.
                     chart.render()
 
     quiet = {"show_progress": "hidden", "api_visibility": "private"}
-    # A browser asks at once with what it shows, not yet with what has just arrived: one more way there and back, and it has.
-    due = gr.State(0)
-    asked.change(lambda: time.time_ns(), None, due, **quiet)
-    verifying.on(button.click, due.change)
+    verifying.on(button.click, asked.change)
     calibrating.on(calibrate.click)
     again = [picture, other, asked]
     marked.click(lambda reference: (reference, "", time.time_ns()), source, again, **quiet)

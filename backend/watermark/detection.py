@@ -21,7 +21,7 @@ from backend.watermark import fourier
 from backend.watermark.key import Key, random_keys
 from backend.watermark.restoration import Guess, undone
 from backend.watermark.scheme import Scheme
-from backend.watermark.shallow_diffuse import carriers, correlation, pattern, unpredicted, z_score
+from backend.watermark.shallow_diffuse import by_shift, carriers, correlation, pattern, unpredicted, z_score
 
 BATCH = 32  # pictures in one evaluation
 KEYS = 250  # whose patterns are held at once: 16 MB a carrier of 64 x 64 pixels
@@ -66,13 +66,9 @@ def analytic(z: float, tries: int) -> float:
 
 def under_keys(planes: Tensor, scheme: Scheme, keys: Sequence[Key]) -> Tensor:
     """z of one picture's whitened planes (U, G, n, n) under each key and guess: (K, U) float64. What `evidence` says of each, all in one product."""
-    channels, size = planes.shape[-3], planes.shape[-1]
-    mask, found = fourier.annulus(size, scheme.inner, scheme.outer, scheme.centre), []
-    heard = planes[..., mask].flatten(1)
-    for first in range(0, len(keys), KEYS):
-        patterns = pattern([key.secret for key in keys[first : first + KEYS]], scheme, size, channels)
-        found.append((patterns[..., mask].flatten(1).conj() @ heard.T).real)
-    return torch.cat(found) / heard.abs().square().sum(1).sqrt().clamp_min(1e-12)
+    heard, mask = _heard(planes, scheme)
+    found = [(some[..., mask].flatten(1).conj() @ heard.T).real for some in _patterns(planes, scheme, keys)]
+    return torch.cat(found) / heard.norm(dim=1).clamp_min(1e-12)
 
 
 def under_other_keys(planes: Tensor, scheme: Scheme, count: int, *, shifts: bool, seed: int = 0) -> Tensor:
@@ -80,9 +76,23 @@ def under_other_keys(planes: Tensor, scheme: Scheme, count: int, *, shifts: bool
     keys = random_keys(count, seed)
     if not shifts:
         return under_keys(planes, scheme, keys).amax(1)
-    channels, size = planes.shape[-3], planes.shape[-1]
-    patterns = (pattern(key.secret, scheme, size, channels) for key in keys)
-    return torch.stack([evidence(planes, one, shifts=True).max() for one in patterns])
+    best = [
+        by_shift(planes, one).flatten(1).amax(1) for some in _patterns(planes, scheme, keys) for one in some
+    ]
+    return (torch.stack(best) / _heard(planes, scheme)[0].norm(dim=1).clamp_min(1e-12)).amax(1)
+
+
+def _heard(planes: Tensor, scheme: Scheme) -> tuple[Tensor, Tensor]:
+    """What planes (U, G, n, n) hold on the mask, (U, G M), and the mask (n, n)."""
+    mask = fourier.annulus(planes.shape[-1], scheme.inner, scheme.outer, scheme.centre)
+    return planes[..., mask].flatten(1), mask
+
+
+def _patterns(planes: Tensor, scheme: Scheme, keys: Sequence[Key]) -> Iterator[Tensor]:
+    """The patterns of keys as planes take them, some at a time: (at most KEYS, G, n, n) each."""
+    for first in range(0, len(keys), KEYS):
+        secrets = [key.secret for key in keys[first : first + KEYS]]
+        yield pattern(secrets, scheme, planes.shape[-1], planes.shape[-3])
 
 
 def exceeded(z: float, others: Tensor) -> float:

@@ -142,11 +142,16 @@ def z_score(planes: Tensor, pattern: Tensor) -> Tensor:
 def correlation(planes: Tensor, pattern: Tensor) -> Tensor:
     """z for every cyclic shift (dy, dx) that the picture may have undergone: (..., n, n), by one inverse FFT."""
     pattern = pattern.to(planes)
-    n = planes.shape[-1]
-    surface = torch.fft.ifft2((planes * pattern.conj()).sum(-3)).real * n * n
-    return surface / _norm(planes, pattern)[..., None, None]
+    return by_shift(planes, pattern) / _norm(planes, pattern)[..., None, None]
+
+
+def by_shift(planes: Tensor, pattern: Tensor) -> Tensor:
+    """Re <Q, W> for every cyclic shift, not divided by |Q|: (..., n, n). Half of the coefficients tell all, since both are Hermitian."""
+    half = planes.shape[-1] // 2 + 1
+    product = (planes[..., :half] * pattern[..., :half].conj()).sum(-3)
+    return torch.fft.irfft2(product, s=planes.shape[-2:], norm="forward")
 
 
 def _norm(planes: Tensor, pattern: Tensor) -> Tensor:
-    on_mask = planes.abs().square() * (pattern.abs() > 0)
+    on_mask = (planes.real.square() + planes.imag.square()) * (pattern.abs() > 0)
     return on_mask.flatten(-3).sum(-1).sqrt().clamp_min(1e-12)

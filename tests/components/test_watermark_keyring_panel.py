@@ -9,14 +9,14 @@ from backend.experiments.watermark_identify import IdentifyWatermark, Owner
 from components import watermark_keyring_panel as panel
 
 NONE = Owner(
-    tuple(f"sub-key {i}" for i in range(50)), torch.linspace(-2, 2, 50), "", "", -1, 1.0, 150, 4.35, (), False, "",
+    ("key ab12", *(f"sub-key {i}" for i in range(49))), torch.linspace(-2, 2, 50), "", "", -1, 1.0, 150, 4.35, (), False, "",
     "None of these 50 keys shows in this picture (p = 1 at best; Bonferroni). It does not show that there is no mark.",
 )  # fmt: skip
 
 
 def found(**fields):
     z = NONE.z.clone()
-    z[17], z[20] = 12.0, 5.0
+    z[18], z[21] = 12.0, 5.0
     words = "This picture carries the mark of sub-key 17 (p at most 1e-20; Bonferroni). It shows that <b>somebody</b> did."
     return replace(
         NONE, z=z, found="sub-key 17", sub_key=17, others=("sub-key 20",), sentence=words, **fields
