@@ -29,7 +29,7 @@ ABOUT = (
 def build(settings: Mapping[str, Any], strength: gr.Slider) -> Action:
     """The panel. settings: of the mark, by field of Marking."""
     shipped: RedTeamed | None = find(RED_TEAM)
-    drawn = _show(shipped, RED_TEAM) if shipped else ["", None, None, ""]
+    drawn = _show(shipped, RED_TEAM) if shipped else ["", None, None, "", ""]
     gr.Markdown("### 5 Red team: what can be done without the key?")
     gr.Markdown(ABOUT)
     with gr.Row():
@@ -49,14 +49,18 @@ def build(settings: Mapping[str, Any], strength: gr.Slider) -> Action:
                 for figure, (box, words_of) in zip(drawn[1:3], BOXES.items(), strict=True)
             ]
             shown = gr.HTML(drawn[3], elem_id="wm-red-pictures", render=False)
+            numbers = gr.HTML(drawn[4], elem_id="wm-red-numbers", render=False)
             inputs = {**settings, "strength": strength, "pictures": pictures}
-            attacking = Action(RedTeam, inputs, _show, [words, *charts, shown], name="watermark_red_team")
+            attacking = Action(
+                RedTeam, inputs, _show, [words, *charts, shown, numbers], name="watermark_red_team"
+            )
             with gr.Row(elem_classes="charts"):
                 for chart in charts:
                     with gr.Column(min_width=280):
                         gr.Markdown(f"**{chart.props['called']}**", elem_classes="wm-title")
                         chart.render()
-            shown.render()
+    shown.render()
+    numbers.render()
     attacking.on(button.click)
     pictures.change(_label, pictures, button, show_progress="hidden", api_visibility="private")
     return attacking
@@ -67,7 +71,8 @@ def _label(pictures: int) -> str:
 
 
 def _show(result: RedTeamed, request: RedTeam) -> list[Any]:
-    return [_words(result), *(curves(result, box) for box in BOXES), _pictures(result)]
+    words = f"<p>{' '.join(_sentences(result))}</p>"
+    return [words, *(curves(result, box) for box in BOXES), _pictures(result), _numbers(result)]
 
 
 def curves(result: RedTeamed, box: str) -> go.Figure:
@@ -83,7 +88,8 @@ def curves(result: RedTeamed, box: str) -> go.Figure:
     return figure.update_xaxes(type="log", tickvals=list(result.counts))
 
 
-def _words(result: RedTeamed) -> str:
+def _numbers(result: RedTeamed) -> str:
+    """After averaging all pictures."""
     both = (result.one_key, result.sub_keys)
     rows = [
         (f"{kind}, with {words}", *(cell for arm in both for cell in _cells(getattr(arm, kind)[box])))
@@ -95,7 +101,6 @@ def _words(result: RedTeamed) -> str:
     body = "".join("<tr>" + "".join(f"<td>{cell}</td>" for cell in cells) + "</tr>" for cells in rows)
     copied = f"<td>{_z(result.copied)}</td><td></td><td>{_db(result.copied_psnr)}</td><td colspan=3>as under one key</td>"
     return (
-        f"<p>{' '.join(_sentences(result))}</p>"
         f"<p>After averaging {result.counts[-1]}, {result.nothing.n} pictures each, 95 % intervals:</p>"
         f"<table><tr><th></th>{columns}</tr><tr><td>marked</td>{before}</tr>{body}<tr><td>forged from one picture</td>{copied}</tr></table>"
     )

@@ -34,7 +34,7 @@ def result(sub=((12, 12, 11), (9, 5, 2))):
 
 
 def test_the_sentence_says_what_the_numbers_do():
-    words = panel._words(result())
+    words = " ".join(panel._sentences(result()))
     assert (
         "4 pictures of one key and the originals of its pictures leaves z 1.0 of 12.0 when removing the mark (0 of 8"
         in words
@@ -42,10 +42,10 @@ def test_the_sentence_says_what_the_numbers_do():
     assert "reaches 10.0 when forging it (8 of 8 count as marked, 32 dB)" in words
     assert "8 and 8 of 8 are still found, and 0 and 0 forged ones" in words
     assert "One marked picture and the model are enough to forge (z 7.0, 28 dB" in words
-    broken = panel._words(result(sub=((12, 8, 1), (9, 9, 9))))
+    broken = " ".join(panel._sentences(result(sub=((12, 8, 1), (9, 9, 9)))))
     assert "0 and 0 of 8 are still found, and 8 and 8 forged ones" in broken
     safe = dataclasses.replace(result(), copied=estimate(2.0))
-    assert "are not enough to forge here (z 2.0)" in panel._words(safe)
+    assert "are not enough to forge here (z 2.0)" in " ".join(panel._sentences(safe))
 
 
 def test_the_curves_are_the_numbers():
@@ -61,4 +61,5 @@ def test_the_curves_are_the_numbers():
 
 def test_what_is_shown_fits_the_outputs():
     shown = panel._show(result(), RedTeam(passphrase="nobody knows"))
-    assert len(shown) == 4 and shown[3].count("<img") == 10 and "nobody knows" not in shown[0] + shown[3]
+    assert len(shown) == 5 and shown[3].count("<img") == 10
+    assert "nobody knows" not in shown[0] + shown[3] + shown[4] and shown[4].count("8 of 8") == 4
