@@ -11,6 +11,7 @@ from components import watermark_first
 from components import watermark_keyring_panel as keyring
 from components import watermark_rates_panel as rates
 from components import watermark_red_team_panel as red_team
+from components import watermark_trade_panel as trade
 from components import watermark_verify_panel as verify
 from components.action import Action
 from components.page import Bar
@@ -36,4 +37,5 @@ def build(bar: Bar) -> Sequence[Action]:
     identifying = keyring.build(marks.settings, picture)
     rating = rates.build(marks.settings, marks.embedding.inputs["strength"], attacking.inputs["chain"])
     breaking = red_team.build(marks.settings, marks.embedding.inputs["strength"])
-    return [marks.embedding, attacking, verifying, identifying, rating, breaking]
+    trading = trade.build(bar)
+    return [marks.embedding, attacking, verifying, identifying, rating, breaking, trading]

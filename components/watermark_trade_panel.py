@@ -16,13 +16,13 @@ from components.page import Bar
 FIRST = WatermarkTrade()  # its result is shipped in assets/runs
 TIMES = (0.02, 0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.6)
 KINDS = [("detectability, d′", "detectability"), ("|J Δx| / |Δx| of the mark", "gauge"), ("|J u| of noise there", "response")]  # fmt: skip
-SECONDS = 0.4  # a picture of each kind in a point, on one core
+SECONDS = 0.5  # a picture of each kind in a point, on one core
 NEAR = 1.0  # dB: the distance up to which a point stands at the knee
 NOTE = (
     "Each picture has a key of its own, and unmarked pictures go through the same attacks. d′ is the distance of the two means in standard deviations, after the "
     "attack where it is least; of rivals by their own score, marked by inversion to $x_1$ as well. Strengths are chosen to cost about "
     f"{', '.join(f'{value:g}' for value in PSNRS)} dB; in the second picture d′ is interpolated between them to the PSNR of the tab's default, and a cell "
-    "is empty where the strongest mark allowed costs less."
+    "is empty where that lies beyond its strengths. The page stops after 15 minutes; `python -m backend.experiments` does not."
 )
 
 

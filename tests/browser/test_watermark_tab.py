@@ -180,6 +180,29 @@ def test_a_keyring_tells_which_sub_key_marked_the_picture(marks, urls, shots):
     field(marks, "sub-key").fill("-1")
 
 
+def test_the_trade_is_drawn_from_the_start_and_its_map_shows_three_things(marks, shots):
+    words = marks.locator("#wm-trade-words").inner_text()
+    assert "knee" in words and "Tree-Ring" in words
+    for name in ("frontier", "spectrum"):
+        marks.locator(f"#wm-{name}").scroll_into_view_if_needed()
+        marks.wait_for_function(f"document.querySelectorAll('#wm-{name} .main-svg').length > 0")
+    shown = "JSON.stringify(document.querySelector('#wm-spectrum .chart').__state.figure.data[0].z)"
+    before = marks.evaluate(shown)
+    if shots:
+        marks.locator("#wm-trade").screenshot(path=shots / "watermark_trade_1440.png")
+        marks.set_viewport_size({"width": 390, "height": 844})
+        marks.wait_for_timeout(1500)
+        for name in ("words", "spectrum", "frontier"):
+            marks.locator(f"#wm-{name}" if name != "words" else "#wm-trade-words").screenshot(
+                path=shots / f"watermark_trade_{name}_390.png"
+            )
+        marks.set_viewport_size({"width": 1440, "height": 1400})
+    marks.locator("#wm-trade-kind input").nth(1).check()
+    marks.wait_for_function(f"{shown} !== {before!r}")
+    marks.locator("#wm-trade-kind input").nth(0).check()
+    marks.wait_for_function(f"{shown} === {before!r}")
+
+
 def test_rates_are_measured_under_the_chain_above(marks):
     field(marks, "passphrase").fill(SECRET)
     field(marks, "chain").fill("jpeg")

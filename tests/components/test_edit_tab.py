@@ -15,7 +15,7 @@ ENDPOINTS = {
     "/models", "/sample", "/invert", "/region", "/directions", "/edit", "/transfer", "/compare_methods", "/linearity",
     "/file", "/spectrum", "/slide_along", "/process", "/students", "/mixture", "/dimension", "/guidance_theory",
     "/guidance_strip", "/guide_weight", "/guide", "/guide_compare", "/guide_linearity", "/guide_jacobian", "/guide_patterns",
-    "/guide_mixture", "/guide_dimension", "/watermark_embed", "/attack", "/watermark_verify", "/watermark_identify", "/watermark_calibrate", "/watermark_rates", "/watermark_red_team",
+    "/guide_mixture", "/guide_dimension", "/watermark_embed", "/attack", "/watermark_verify", "/watermark_identify", "/watermark_calibrate", "/watermark_rates", "/watermark_red_team", "/watermark_trade",
 }  # fmt: skip
 WHERE = {"model": "gaussian", "image": "gallery:3", "t": 0.5, "region": "box:2,1,6,4"}
 

@@ -79,4 +79,4 @@ def test_the_words_say_where_the_default_stands():
 
 
 def test_the_button_says_how_long():
-    assert panel._label([0.1], 8) == "Measure (about 2 min)"
+    assert panel._label([0.1], 8) == "Measure (about 3 min)"
