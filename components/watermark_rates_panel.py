@@ -9,6 +9,9 @@ import plotly.graph_objects as go
 
 from backend.experiments.watermark_rates import EvaluateWatermark, Rates
 from backend.metrics.intervals import Estimate
+from backend.request import BadInput
+from backend.watermark.attacks import parse
+from backend.watermark.network_attacks import evaluations
 from components.action import Action
 from components.chart import Chart
 from components.figures import PALETTE, array, base
@@ -16,6 +19,7 @@ from components.figures import PALETTE, array, base
 BLUE, ORANGE, GREY = PALETTE[0], PALETTE[1], PALETTE[6]
 BINS = 30
 SECONDS = 0.3  # a face of each kind, on two quiet cores
+EVALUATION = 0.007  # seconds that a network takes for one more
 EMPTY = (
     "<p>Marked and unmarked pictures of the model's data go through the chain above, all of them: a detector whose unmarked pictures stay clean "
     "may owe its success to the attack.</p>"
@@ -41,12 +45,20 @@ def build(settings: Mapping[str, Any], strength: gr.Slider, chain: gr.Textbox) -
                 roc.render()
                 spread.render()
     rating.on(button.click)
-    pictures.change(_label, pictures, button, show_progress="hidden", api_visibility="private")
+    gr.on(
+        [pictures.change, chain.change], _label, [pictures, chain], button, show_progress="hidden", api_visibility="private"
+    )  # fmt: skip
     return rating
 
 
-def _label(pictures: int) -> str:
-    return f"Measure (about {max(5, 5 * round(SECONDS * pictures / 5))} s)"
+def _label(pictures: int, chain: str = "") -> str:
+    """How long it takes, at the default steps; a chain that cannot be read yet counts as none."""
+    try:
+        by_network = evaluations(parse(chain))
+    except BadInput:
+        by_network = 0
+    seconds = pictures * (SECONDS + 2 * EVALUATION * by_network)
+    return f"Measure (about {max(5, 5 * round(seconds / 5))} s)"
 
 
 def _show(result: Rates, request: EvaluateWatermark) -> list[Any]:

@@ -26,6 +26,17 @@ def possible(chain: Sequence[Attack], reader: Reader | None) -> None:
     require(reader is not None or not any(link.name == "adversarial" for link in chain), NO_READER)
 
 
+def evaluations(chain: Sequence[Attack]) -> int:
+    """Of a network, that a chain costs a picture; a gradient of the reader counts as one."""
+    cost = {
+        "diffpure": lambda strength: diffpure.STEPS,
+        "regenerate": lambda strength: regeneration.STEPS,
+        "rinse": lambda passes: regeneration.STEPS * int(passes),
+        "adversarial": lambda strength: adversarial.STEPS,
+    }
+    return sum(cost[link.name](link.strength) for link in chain if KINDS[link.name].network)
+
+
 def attacked(
     model_denoiser: Denoiser, reader: Reader | None, pictures: Tensor, chain: Sequence[Attack], seed: int = 0
 ) -> Iterator[Progress]:

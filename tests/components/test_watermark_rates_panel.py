@@ -41,3 +41,8 @@ def test_both_histograms_count_every_picture():
 
 def test_the_button_says_how_long():
     assert panel._label(16) == "Measure (about 5 s)" and panel._label(200) == "Measure (about 60 s)"
+
+
+def test_the_button_knows_what_a_network_costs():
+    assert panel._label(48, "jpeg") == panel._label(48, "no chain") == "Measure (about 15 s)"
+    assert panel._label(48, "jpeg,rinse:4,diffpure") == "Measure (about 50 s)"

@@ -7,7 +7,7 @@ from backend.inference.load import load
 from backend.request import BadInput, Progress, finish
 from backend.watermark import attacks, network_attacks
 from backend.watermark.attacks import KINDS, attack, parse
-from backend.watermark.network_attacks import attacked, possible
+from backend.watermark.network_attacks import attacked, evaluations, possible
 from tests.watermark.test_distortions import picture
 
 CHAINS = (*(name for name, kind in KINDS.items() if kind.network), "noise:0.05,diffpure,jpeg:50,rinse:2")
@@ -60,9 +60,11 @@ def test_links_are_done_in_their_order_and_draw_anew(gaussian):
     assert len(set(seeds)) == 4 and min(seeds) >= attacks.SEEDS, "none is a sample's"
 
 
-def test_it_costs_what_it_says(gaussian):
-    events = list(attacked(gaussian, None, pictures(), parse("diffpure,rinse:3,regenerate"), 0))
-    assert len(events) == 15 + 30 + 10 and all(isinstance(event, Progress) for event in events)
+def test_it_costs_what_it_says(gaussian, reader):
+    chain = parse("diffpure,rinse:3,jpeg,regenerate,adversarial", 8)
+    events = list(attacked(gaussian, reader, pictures(), chain, 0))
+    assert len(events) == 15 + 30 + 10 + 15 == evaluations(chain) and evaluations(parse("jpeg")) == 0
+    assert all(isinstance(event, Progress) for event in events)
 
 
 def test_without_a_reader_the_adversarial_attack_is_a_sentence(gaussian, reader):
