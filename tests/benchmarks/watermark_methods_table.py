@@ -89,7 +89,10 @@ def table(about: str, found: dict[str, Found], reference: Tensor, label: str) ->
         label: what the reader reads, "" for nothing.
     """
     strengths = {name: one for name, one in found.items() if name.startswith(at(""))}
-    methods = {name: one for name, one in found.items() if name not in strengths}
+    methods = {name: one for name, one in found.items() if name not in (*strengths, NONE)}
+    methods |= (
+        {NONE: found[NONE]} if NONE in found else {}
+    )  # last, since it has no PSNR and would put that column behind
     for name, one in methods.items():
         rows = dict(quality(name, one, reference, label)) | dict(attacked(one))
         for measure, estimate in rows.items():
