@@ -59,7 +59,7 @@ def spectrum(trade: Trade, kind: str) -> go.Figure:
                 f"{WORDS[name]}, t = {t:g}<br>{at}<br>of the mark, |J Δx| / |Δx| = {_shown(site.gauge)}"
                 f"<br>of noise there, |J u| = {_shown(site.response)}"
             )
-    figure = base("placement, from low frequency to high; |J u| there", "t", margin={"l": 52, "r": 8, "t": 12, "b": 56})  # fmt: skip
+    figure = base("placement, and |J u| of noise there", "t", margin={"l": 52, "r": 8, "t": 12, "b": 56})  # fmt: skip
     if not names:
         return figure
     figure.add_heatmap(

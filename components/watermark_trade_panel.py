@@ -47,7 +47,7 @@ def build(bar: Bar) -> Action:
                         )
                     chart.render()
         gr.Markdown(NOTE, latex_delimiters=[{"left": "$", "right": "$", "display": False}])
-        with gr.Row(equal_height=True):
+        with gr.Row():
             times = gr.Dropdown(list(TIMES), value=list(FIRST.times), multiselect=True, label="times t", elem_id="wm-trade-t", min_width=260)  # fmt: skip
             pictures = gr.Slider(4, 64, FIRST.pictures, step=1, label="pictures of each kind", elem_id="wm-trade-count", min_width=180)  # fmt: skip
             button = gr.Button(
@@ -87,7 +87,22 @@ def _show(result: Trade, request: WatermarkTrade) -> list[Any]:
 
 def _words(trade: Trade) -> str:
     """What the pictures show, in numbers."""
-    return f"<p>{_default(trade)} {_rivals(trade)}</p>"
+    return f"<p>{_best(trade)}</p><p>{_default(trade)}</p><p>{_rivals(trade)}</p>"
+
+
+def _best(trade: Trade) -> str:
+    """What the map shows, in one sentence."""
+    level = figures.level(trade)
+    found = {site: trade.at(site.t, site.placement, level) for site in trade.sites}
+    known = {site: d for site, d in found.items() if d == d}
+    if not known:
+        return ""
+    best, least = (choose(known, key=known.get) for choose in (max, min))
+    where = [f"{figures.WORDS[s.placement]} at t = {s.t:g}" for s in (best, least)]
+    return (
+        f"At {level:.1f} dB a mark is found best in {where[0]}, d′ {known[best]:.1f} after its worst attack, where J shows {best.response.value:.2f} of noise, "
+        f"and least in {where[1]}, d′ {known[least]:.1f}, where J shows {least.response.value:.2f}."
+    )
 
 
 def _default(trade: Trade) -> str:
@@ -97,13 +112,19 @@ def _default(trade: Trade) -> str:
     itself = f"{RECOMMENDED.capitalize()} ({_where(default)}): {_measured(default, trade)}."
     if knee is None:
         return f"{first} {itself} The frontier has no knee."
-    at = f"Its knee is {_where(knee)}: {_measured(knee, trade)}."
+    open_end = (
+        ", the weakest mark measured there, so that the frontier may go on" if trade.is_weakest(knee) else ""
+    )
+    at = f"Its knee is {_where(knee)}: {_measured(knee, trade)}{open_end}."
     if stands(default, knee):
         return f"{first} {at} {itself} <b>It stands at the knee, within what was measured.</b>"
-    gap = default.psnr.value - knee.psnr.value
-    side = "more visible" if gap < 0 else "less visible"
-    verdict = f"It does not stand at the knee: it is {side} by {abs(gap):.1f} dB, with a d′ of {default.detectability:.1f} for {knee.detectability:.1f}."
-    return f"{first} {at} {itself} <b>{verdict}</b>"
+    ours = trade.reached(default.detectability)
+    more = (
+        f": at the same d′ the frontier has {ours:.1f} dB, {ours - default.psnr.value:.1f} dB more"
+        if ours
+        else ""
+    )
+    return f"{first} {at} {itself} <b>It does not stand at the knee{more}.</b>"
 
 
 def stands(point: Point, knee: Point) -> bool:
@@ -118,16 +139,18 @@ def _where(point: Point) -> str:
 
 def _measured(point: Point, trade: Trade) -> str:
     found, chain = point.d_prime[point.worst], trade.chains[point.worst].partition(":")[0] or "no attack"
-    return (
-        f"{point.psnr.value:.1f} dB, d′ {found.value:.1f} [{found.low:.1f}, {found.high:.1f}] after {chain}"
-    )
+    numbers = f"{point.psnr.value:.1f} dB, d′ {found.value:.1f} [{found.low:.1f}, {found.high:.1f}]"
+    return f"{numbers.replace('-', '−')} after {chain}"
 
 
 def _rivals(trade: Trade) -> str:
     """The frontier's PSNR where it is found as surely as each rival."""
     said = []
     for rival in trade.of(*RIVALS):
-        ours = trade.reached(rival.detectability)
+        ours, last = trade.reached(rival.detectability), trade.frontier()[-1].psnr.value
         here = f"{rival.method}: {_measured(rival, trade)}"
-        said.append(f"{here}, the frontier {ours:.1f} dB" if ours is not None else f"{here}, which no mark here reaches")  # fmt: skip
+        if ours is None:
+            said.append(f"{here}, which no mark here reaches")
+        else:
+            said.append(f"{here}, the frontier {'at least ' if ours >= last else ''}{ours:.1f} dB")
     return f"Rivals, and the PSNR of the frontier at the same d′: {'; '.join(said)}." if said else ""

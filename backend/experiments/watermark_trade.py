@@ -50,15 +50,27 @@ class Trade:
         return [point for point in self.points if point.method in methods]
 
     def frontier(self) -> list[Point]:
-        """The points of Shallow Diffuse that no other beats in PSNR and in worst-case d', from low PSNR to high."""
+        """The points of Shallow Diffuse that no other beats in PSNR and in worst-case d', nor any placement between two of its strengths; from low PSNR
+        to high."""
         ours = self.of(OURS, RECOMMENDED)
-        return [ours[i] for i in frontier.frontier(*_axes(ours))]
+        edge = [ours[i] for i in frontier.frontier(*_axes(ours))]
+        sites = {(point.t, point.placement) for point in self.of(OURS)}
+        return [
+            p
+            for p in edge
+            if not any(self.at(*site, p.psnr.value) > p.detectability + 1e-9 for site in sites)
+        ]
 
     def knee(self) -> Point | None:
         """The knee of the frontier, if it has one."""
         edge = self.frontier()
         found = frontier.knee(*_axes(edge))
         return None if found is None else edge[found]
+
+    def is_weakest(self, point: Point) -> bool:
+        """Whether no weaker mark was measured in its place: what lies beyond is not known."""
+        here = [p.psnr.value for p in self.of(OURS) if (p.t, p.placement) == (point.t, point.placement)]
+        return point.psnr.value >= max(here, default=0.0)
 
     def reached(self, detectability: float) -> float | None:
         """The PSNR on the frontier at this d', between points interpolated."""

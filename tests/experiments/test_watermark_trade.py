@@ -74,6 +74,19 @@ def test_its_frontier_knee_and_matched_points_drawn_by_hand():
     )
 
 
+def test_a_point_below_the_line_between_two_strengths_is_not_on_the_frontier():
+    points = [
+        by_hand(35, 3, RECOMMENDED),
+        by_hand(30, 6),
+        by_hand(38, 4),
+        by_hand(34, 4.5, t=0.3),
+        by_hand(39, 1, t=0.3),
+    ]
+    trade = Trade(tuple(points), (), ("", "jpeg:58"), 4)
+    assert trade.frontier() == [points[1], points[2], points[4]], "5 at 34 dB, 1.9 at 38"
+    assert trade.is_weakest(points[2]) and not trade.is_weakest(points[1])
+
+
 def test_one_placement_of_the_shipped_trade_again():
     """Fewer pictures, so other ring levels: the PSNR of each picture is the same, its z nearly."""
     shipped = find(WatermarkTrade())
