@@ -11,7 +11,7 @@ from components.figures import PALETTE, base
 
 ORANGE, PINK, GREY = PALETTE[1], PALETTE[3], PALETTE[6]
 BRIGHTEST = 0.85  # of Viridis: its yellow is too pale for a point on white
-WORDS = {name: f"rings {name.replace('-', '–')}" for name in PLACEMENTS} | {"nyquist": "Nyquist disc"}
+WORDS = {name: f"rings {name.replace('-', '–')}" for name in PLACEMENTS} | {"nyquist": "the Nyquist disc"}
 
 
 def frontier(trade: Trade) -> go.Figure:

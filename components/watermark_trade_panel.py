@@ -99,9 +99,10 @@ def _best(trade: Trade) -> str:
         return ""
     best, least = (choose(known, key=known.get) for choose in (max, min))
     where = [f"{figures.WORDS[s.placement]} at t = {s.t:g}" for s in (best, least)]
+    least_d = f"d′ {known[least]:.1f}".replace("-", "−")
     return (
         f"At {level:.1f} dB a mark is found best in {where[0]}, d′ {known[best]:.1f} after its worst attack, where J shows {best.response.value:.2f} of noise, "
-        f"and least in {where[1]}, d′ {known[least]:.1f}, where J shows {least.response.value:.2f}."
+        f"and least in {where[1]}, {least_d} after its worst, where J shows {least.response.value:.2f}."
     )
 
 
@@ -110,20 +111,19 @@ def _default(trade: Trade) -> str:
     edge, knee, (default,) = trade.frontier(), trade.knee(), trade.of(RECOMMENDED)
     first = f"Of {len(trade.points)} marks measured on {trade.pictures} pictures each, {len(edge)} are the frontier."
     itself = f"{RECOMMENDED.capitalize()} ({_where(default)}): {_measured(default, trade)}."
-    if knee is None:
-        return f"{first} {itself} The frontier has no knee."
-    open_end = (
-        ", the weakest mark measured there, so that the frontier may go on" if trade.is_weakest(knee) else ""
-    )
-    at = f"Its knee is {_where(knee)}: {_measured(knee, trade)}{open_end}."
-    if stands(default, knee):
-        return f"{first} {at} {itself} <b>It stands at the knee, within what was measured.</b>"
     ours = trade.reached(default.detectability)
     more = (
         f": at the same d′ the frontier has {ours:.1f} dB, {ours - default.psnr.value:.1f} dB more"
         if ours
         else ""
     )
+    if knee is None:
+        on = "stands on it" if any(default is point for point in edge) else f"does not stand on it{more}"
+        none = "It has no knee: away from the weakest marks, where measuring ends, it runs straight or sags, so that every decibel has its price."
+        return f"{first} {none} {itself} <b>The default {on}.</b>"
+    at = f"Its knee is {_where(knee)}: {_measured(knee, trade)}."
+    if stands(default, knee):
+        return f"{first} {at} {itself} <b>It stands at the knee, within what was measured.</b>"
     return f"{first} {at} {itself} <b>It does not stand at the knee{more}.</b>"
 
 

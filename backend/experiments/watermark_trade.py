@@ -31,7 +31,7 @@ PLACEMENTS = {  # from low to high frequency; radii in cycles a picture of 64 pi
 RIVALS = {"Tree-Ring": TreeRing, "RingID": RingID, "Gaussian Shading": GaussianShading}
 OURS, RECOMMENDED = "Shallow Diffuse", "the tab's default"
 DEFAULT = EmbedWatermark()  # its placement is 4-16
-PSNRS = (30.0, 34.0, 38.0)  # dB, which strengths are chosen for
+PSNRS = (30.0, 34.0, 38.0, 42.0, 46.0)  # dB, which strengths are chosen for
 RIVAL_STEPS = 25  # all the way to x_1
 TRADE_FROM = 160_000  # held-out pictures begin here, behind those of rates
 
@@ -62,10 +62,10 @@ class Trade:
         ]
 
     def knee(self) -> Point | None:
-        """The knee of the frontier, if it has one."""
+        """The knee of the frontier, if it has one. The weakest mark measured in its place is none: there measuring ends, not the frontier."""
         edge = self.frontier()
         found = frontier.knee(*_axes(edge))
-        return None if found is None else edge[found]
+        return None if found is None or self.is_weakest(edge[found]) else edge[found]
 
     def is_weakest(self, point: Point) -> bool:
         """Whether no weaker mark was measured in its place: what lies beyond is not known."""
@@ -89,7 +89,7 @@ def _axes(points: list[Point]) -> tuple[list[float], list[float]]:
 
 @dataclass(frozen=True)
 class WatermarkTrade(Request):
-    """PSNR against detectability of marks in rings from low to high frequency, at several t, each as strong as costs 30, 34 and 38 dB; and of rivals.
+    """PSNR against detectability of marks in rings from low to high frequency, at several t, each as strong as costs 30 to 46 dB; and of rivals.
 
     A picture is marked by inversion, unmarked ones go through the same attacks; d' is of our detector, or of a rival's own score on the inverted x_1.
     """

@@ -44,7 +44,7 @@ def test_every_point_is_told_as_soon_as_it_is_measured(events):
 
 def test_the_default_the_placements_and_the_rivals_are_there(events):
     trade = events[-1]
-    assert [point.method for point in trade.points] == [RECOMMENDED] + [OURS] * 6 + list(RIVALS)
+    assert [point.method for point in trade.points] == [RECOMMENDED] + [OURS] * 2 * len(PSNRS) + list(RIVALS)
     assert [(site.t, site.placement) for site in trade.sites] == [(0.2, "2-8"), (0.2, "4-16")]
     assert trade.chains == ("", "noise:0.1") and trade.pictures == 6
     for placement in ("2-8", "4-16"):
@@ -85,6 +85,7 @@ def test_a_point_below_the_line_between_two_strengths_is_not_on_the_frontier():
     trade = Trade(tuple(points), (), ("", "jpeg:58"), 4)
     assert trade.frontier() == [points[1], points[2], points[4]], "5 at 34 dB, 1.9 at 38"
     assert trade.is_weakest(points[2]) and not trade.is_weakest(points[1])
+    assert trade.knee() is None, "at 38 dB measuring ends"
 
 
 def test_one_placement_of_the_shipped_trade_again():
