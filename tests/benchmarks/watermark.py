@@ -10,6 +10,7 @@ What is done is kept, so that a run that was stopped goes on.
 import argparse
 import time
 from collections.abc import Callable, Iterator
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -66,7 +67,8 @@ def main(arguments: list[str] | None = None) -> None:
     chosen = parser.parse_args(arguments)
     torch.set_num_threads(chosen.threads)
     begun = time.perf_counter()
-    keep = Keeper(chosen.checkpoints / REQUEST.key()[:8])  # other settings are computed anew
+    settings = f"{REQUEST.scheme().text()} {REQUEST.strength} {PASSPHRASE}".encode()
+    keep = Keeper(chosen.checkpoints / sha256(settings).hexdigest()[:8])  # other settings are computed anew
     rows = [
         *robustness(keep, chosen.faces, chosen.moved),
         *false_alarms(keep, chosen.nulls),
