@@ -17,6 +17,7 @@ WORDS = {name: f"rings {name.replace('-', '–')}" for name in PLACEMENTS} | {"n
 def frontier(trade: Trade) -> go.Figure:
     """What was measured, by t, with the frontier and its knee; the tab's default and the rivals by name."""
     figure = base("PSNR to the unmarked twin, dB", "d′ after the worst attack")
+    figure.update_layout(legend={"itemwidth": 30, "font": {"size": 11}})  # two columns on a telephone
     times = sorted({point.t for point in trade.of(OURS)})
     shades = sample_colorscale("Viridis", [BRIGHTEST * i / max(len(times) - 1, 1) for i in range(len(times))])
     edge = trade.frontier()
