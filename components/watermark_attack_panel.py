@@ -18,7 +18,7 @@ from components.watermark_pictures import asked_of, row, unattacked
 BY_NETWORK = "By a network, with the model itself or what reads its pictures; seconds a picture:"
 
 
-def build(bar: Bar, picture: gr.Textbox, attacked: gr.Textbox, before_after: gr.HTML, asked: gr.State) -> Action:  # fmt: skip
+def build(bar: Bar, picture: gr.Textbox, attacked: gr.Textbox, before_after: gr.HTML, asked: gr.Number) -> Action:  # fmt: skip
     """The panel: `picture` is attacked, and what is left of it goes to `attacked`, to be verified."""
     gr.Markdown("### 2 Attack: does it survive?")
     with gr.Row():
