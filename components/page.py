@@ -61,7 +61,7 @@ def build(
     # What handlers return as files is deleted from the disk after a day.
     with gr.Blocks(title="Subspace Lab", fill_width=True, delete_cache=(3600, 86400)) as blocks:
         with gr.Row(elem_id="masthead"):
-            gr.HTML("<h1>Subspace Lab</h1>")
+            title = gr.HTML("<h1>Subspace Lab</h1>")
             gr.Markdown(_IDEA, latex_delimiters=_DOLLARS, elem_classes="equation")
         bar = _bar(models, model, image, t)
         notice = gr.HTML(elem_id="notice", visible=False)
@@ -73,7 +73,16 @@ def build(
                     explanation(tab.name)
         gr.HTML(_FOOTER, elem_id="footer")
         _open_links(blocks, notice, strip, actions)
+    _lighten(blocks, title)
     return blocks
+
+
+def _lighten(blocks: gr.Blocks, bearer: gr.HTML) -> None:
+    """No event here shows Gradio's own progress. The browser keeps its state all the same, and whenever any of it changes it copies every property
+    of all components that have ever been an output, pictures too, which takes seconds. So one small component bears that of all events."""
+    for event in blocks.fns.values():
+        if event.show_progress == "hidden":
+            event.show_progress_on = [bearer]
 
 
 def _bar(models: Sequence[tuple[str, str]], model: str, image: str, t: float) -> Bar:

@@ -136,3 +136,10 @@ def test_the_page_starts_without_what_takes_seconds_to_import():
 def test_a_link_of_the_app_that_cannot_be_run_is_a_sentence(query, words):
     with pytest.raises(BadInput, match=words):
         page.opened(query, {})
+
+
+def test_one_small_component_bears_the_progress_of_every_event():
+    events = app.demo.get_config_file()["dependencies"]
+    bearers = {tuple(one["show_progress_on"] or ()) for one in events if one["show_progress"] == "hidden"}
+    ((bearer,),) = bearers
+    assert app.demo.blocks[bearer].value == "<h1>Subspace Lab</h1>"
