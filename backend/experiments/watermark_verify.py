@@ -15,6 +15,7 @@ from backend.inference.load import Model
 from backend.inference.pictures import held_out, open_picture
 from backend.request import Progress, Request, option, require
 from backend.watermark import calibration, detection
+from backend.watermark.attacks import eight_bit
 from backend.watermark.calibration import Nulls
 from backend.watermark.detection import Parts
 from backend.watermark.restoration import LIKELY, MOVED, Guess
@@ -66,7 +67,7 @@ def unmarked(found: Card, first: int, count: int) -> Tensor:
     """Held-out pictures (count, C, H, W): from number `first` on where the data are endless, else from the first on. Rounded as a PNG holds them,
     since pictures that are verified were files before."""
     pictures, _ = held_out(found, range(0, count) if found.data in HELD else range(first, first + count))
-    return ((pictures.clamp(-1, 1) + 1) * 127.5).round() / 127.5 - 1
+    return eight_bit(pictures)
 
 
 @dataclass(frozen=True)

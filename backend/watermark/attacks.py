@@ -169,6 +169,11 @@ def distorted(pictures: Tensor, link: Attack, draws: list[Generator]) -> Tensor:
     return torch.stack(after).clamp(-1, 1) if after else pictures
 
 
+def eight_bit(pictures: Tensor) -> Tensor:
+    """Pictures in [-1, 1] as a PNG holds them: rounded to 256 levels."""
+    return ((pictures.clamp(-1, 1) + 1) * 127.5).round() / 127.5 - 1
+
+
 def blank(pictures: Tensor) -> Tensor:
     """(B,) bool, whether a picture (B, C, H, W) is one flat grey or colour, within a grey level of 8 bits: nothing is left of it."""
     values = pictures.flatten(2)

@@ -10,43 +10,14 @@ flow takes most of what lies there away.
 """
 
 from dataclasses import dataclass
-from functools import cached_property
 
-import torch
-from torch import Tensor
-
-from backend.watermark.fourier import annulus, radius
-from backend.watermark.replacement import Replacement, distance, normal, replaced
-from backend.watermark.tree_ring import SHARE
+from backend.watermark.tree_ring import TreeRing
 
 
 @dataclass(frozen=True)
-class Published(Replacement):
+class Published(TreeRing):
     """Rings around the Nyquist corner, in one channel of x_t at t = 0.3."""
 
     t = 0.3
-
-    @property
-    def channel(self) -> int:
-        """The last one."""
-        return self.shape[0] - 1
-
-    @cached_property
-    def mask(self) -> Tensor:
-        """The disc without its centre: (n, n) bool."""
-        return annulus(self.shape[-1], 0, round(SHARE * self.shape[-1]), "nyquist")
-
-    @cached_property
-    def target(self) -> Tensor:
-        """The rings, real: (n, n) complex128, 0 outside the mask."""
-        rings = (radius(self.shape[-1], "nyquist") - 1e-9).ceil().long()
-        values = normal(self.secret, "shallow diffuse", int(rings.max()) + 1)
-        return (values[rings] * self.mask).to(torch.complex128)
-
-    def inject(self, x_t: Tensor) -> Tensor:
-        marked = x_t.clone()
-        marked[:, self.channel] = replaced(x_t[:, self.channel], self.mask, self.target)
-        return marked
-
-    def score(self, x_t: Tensor) -> Tensor:
-        return -distance(x_t[:, self.channel], self.mask, self.target)
+    centre = "nyquist"
+    purpose = "shallow diffuse"

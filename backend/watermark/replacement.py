@@ -13,6 +13,7 @@ from torch import Tensor
 from backend.request import require
 from backend.watermark.base import Watermark
 from backend.watermark.fourier import picture, plane, radius, uniform
+from backend.watermark.scheme import Centre
 
 
 @dataclass(frozen=True)
@@ -48,9 +49,9 @@ def normal(secret: bytes, purpose: str, count: int) -> Tensor:
     return (-2 * torch.log1p(-u)).sqrt() * (2 * math.pi * v).cos()
 
 
-def ring(n: int) -> Tensor:
-    """The ring that each coefficient lies in: r for r - 1 < radius <= r, (n, n) int64."""
-    return (radius(n) - 1e-9).ceil().long()  # 3, 4, 5 lies on 5, whatever the rounding of its root
+def ring(n: int, centre: Centre = "zero") -> Tensor:
+    """The ring about a centre that each coefficient lies in: r for r - 1 < radius <= r, (n, n) int64."""
+    return (radius(n, centre) - 1e-9).ceil().long()  # 3, 4, 5 lies on 5, whatever the rounding of its root
 
 
 def replaced(pictures: Tensor, mask: Tensor, target: Tensor) -> Tensor:

@@ -11,19 +11,24 @@ outer rings weigh most: two keys can look alike.
 
 from dataclasses import dataclass
 from functools import cached_property
+from typing import ClassVar
 
 import torch
 from torch import Tensor
 
 from backend.watermark.fourier import annulus, plane
 from backend.watermark.replacement import Replacement, distance, normal, replaced, ring
+from backend.watermark.scheme import Centre
 
 SHARE = 0.16  # radius / n: 10 of 64
 
 
 @dataclass(frozen=True)
 class TreeRing(Replacement):
-    """Rings of one normal value each, in one channel."""
+    """Rings of one normal value each, in one channel. Subclasses may lie elsewhere: centre, of the disc; purpose: what its values are drawn for."""
+
+    centre: ClassVar[Centre] = "zero"
+    purpose: ClassVar[str] = "tree-ring"
 
     @property
     def channel(self) -> int:
@@ -33,13 +38,13 @@ class TreeRing(Replacement):
     @cached_property
     def mask(self) -> Tensor:
         """The disc without its centre: (n, n) bool."""
-        return annulus(self.shape[-1], 0, round(SHARE * self.shape[-1]))
+        return annulus(self.shape[-1], 0, round(SHARE * self.shape[-1]), self.centre)
 
     @cached_property
     def target(self) -> Tensor:
         """The rings, real: (n, n) complex128, 0 outside the mask."""
-        rings = ring(self.shape[-1])
-        values = normal(self.secret, "tree-ring", int(rings.max()) + 1)
+        rings = ring(self.shape[-1], self.centre)
+        values = normal(self.secret, self.purpose, int(rings.max()) + 1)
         return (values[rings] * self.mask).to(torch.complex128)
 
     def inject(self, x_t: Tensor) -> Tensor:

@@ -19,7 +19,7 @@ from backend.request import Progress
 from backend.sampling.noise import noise
 from backend.watermark import base, detection, fourier
 from backend.watermark.adversarial import Reader
-from backend.watermark.attacks import parse
+from backend.watermark.attacks import eight_bit, parse
 from backend.watermark.base import Watermark
 from backend.watermark.evaluate import Detection
 from backend.watermark.key import Key
@@ -198,7 +198,7 @@ class Bench:
         """Returns the marked pictures of as many marks, as a PNG holds them."""
         states = [mark.inject(x[None]) for mark, x in zip(marks, start.x_t, strict=False)]
         marked = yield from base.flow(self.denoiser, torch.cat(states), start.t, 0.0, start.steps)
-        return ((marked.clamp(-1, 1).cpu() + 1) * 127.5).round() / 127.5 - 1
+        return eight_bit(marked.cpu())
 
 
 def _noise(scheme: Scheme, x: Tensor) -> Tensor:

@@ -44,11 +44,6 @@ class Keeper:
         return found
 
 
-def eight_bit(pictures: Tensor) -> Tensor:
-    """Pictures in [-1, 1] as a PNG holds them."""
-    return from_bytes(to_bytes(pictures))
-
-
 def to_bytes(pictures: Tensor) -> Tensor:
     """The grey levels of pictures in [-1, 1]: uint8."""
     return ((pictures.clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8)

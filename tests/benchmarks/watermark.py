@@ -27,13 +27,13 @@ from backend.metrics.intervals import Estimate, bootstrap, rate
 from backend.request import finish
 from backend.sampling.travel import beginning
 from backend.watermark import base, detection, shallow_diffuse
-from backend.watermark.attacks import attack, parse
+from backend.watermark.attacks import attack, eight_bit, parse
 from backend.watermark.evaluate import Detection
 from backend.watermark.key import derive, random_keys
 from backend.watermark.restoration import LIKELY, MOVED
 from backend.watermark.shallow_diffuse import ShallowDiffuse, pattern
 from tests.benchmarks import report
-from tests.benchmarks.keeping import Keeper, eight_bit
+from tests.benchmarks.keeping import Keeper
 
 MODEL = "avatars"
 DISTORTIONS = (

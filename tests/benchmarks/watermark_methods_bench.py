@@ -23,7 +23,7 @@ from backend.metrics.image import psnr, ssim
 from backend.request import finish
 from backend.sampling.travel import beginning
 from backend.watermark import calibration
-from backend.watermark.attacks import parse
+from backend.watermark.attacks import eight_bit, parse
 from backend.watermark.calibration import Nulls
 from backend.watermark.evaluate import Detection
 from backend.watermark.methods import (
@@ -39,7 +39,7 @@ from backend.watermark.methods import (
 )
 from backend.watermark.network_attacks import attacked
 from tests.benchmarks.editing import lpips
-from tests.benchmarks.keeping import Keeper, eight_bit, from_bytes, to_bytes
+from tests.benchmarks.keeping import Keeper, from_bytes, to_bytes
 from tests.benchmarks.watermark import PASSPHRASE
 from tests.benchmarks.watermark_methods_table import DISTORTIONS, GROUPS, Found, at, table
 
