@@ -81,7 +81,7 @@ class IdentifyWatermark(Looking):
         names = [f"key {own.fingerprint}", *(f"sub-key {n}" for n in range(len(numbered)))]
         names += [f"key {key.fingerprint}" for key in rest]
 
-        _, planes, _ = yield from self.look(model, LIKELY)
+        _, planes = yield from self.look(model, LIKELY)
         scores = []
         for first in range(0, len(keys), detection.KEYS):
             scores.append(detection.under_keys(planes, scheme, keys[first : first + detection.KEYS]))

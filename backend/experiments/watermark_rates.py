@@ -8,8 +8,7 @@ import torch
 from torch import Tensor
 
 from backend.experiments.watermark import Marking, pattern_of
-from backend.experiments.watermark_verify import calibration_of, unmarked
-from backend.inference import cache
+from backend.experiments.watermark_verify import levels_of, unmarked
 from backend.inference.load import Model
 from backend.metrics.intervals import Estimate, bootstrap
 from backend.request import option, require
@@ -68,8 +67,7 @@ class EvaluateWatermark(Marking):
         pictures = unmarked(model.card, RATES_FROM, 2 * n)
         own, other = pictures.to(model.device).split(n)
         marked, twins = yield from base.embed(model.denoiser, watermark, own, self.steps)
-        nulls = cache.find(calibration_of(self).checked())
-        levels = nulls.levels_of(LIKELY) if nulls is not None else None
+        levels = levels_of(self, LIKELY)
         scores = []
         for some, seed in ((marked, 0), (other, n)):
             after = yield from attacked(model.denoiser, reader, some.clamp(-1, 1), chain, seed)

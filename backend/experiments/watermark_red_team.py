@@ -3,20 +3,19 @@
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from statistics import NormalDist
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from backend.experiments.watermark import Marking, pattern_of
-from backend.experiments.watermark_verify import HELD, calibration_of, unmarked
-from backend.inference import cache
+from backend.experiments.watermark_verify import HELD, calibration_of, levels_of, unmarked
 from backend.inference.catalogue import card
 from backend.inference.load import Model
 from backend.metrics.intervals import Estimate, bootstrap, rate
 from backend.request import Request, option, require
 from backend.watermark import averaging, base, detection, forgery
+from backend.watermark.keyring import bar
 from backend.watermark.restoration import LIKELY
 from backend.watermark.scheme import Scheme
 from backend.watermark.shallow_diffuse import ShallowDiffuse, whitened
@@ -116,8 +115,7 @@ class RedTeam(Marking):
         marked = yield from base.flow(denoiser, states, self.t, 0.0, self.steps)
         under_one, under_subs = marked.clamp(-1, 1).cpu().chunk(2)
 
-        nulls = cache.find(calibration_of(self).checked())
-        levels = nulls.levels_of(LIKELY) if nulls is not None else None
+        levels = levels_of(self, LIKELY)
 
         def look(pictures: Tensor) -> Iterator[Any]:
             planes = yield from detection.look(denoiser, pictures.to(model.device), scheme, LIKELY)
@@ -166,7 +164,7 @@ def _averaged(
 
     planes = yield from look(stage.victims)
     before, removed, forged = bootstrap(_under_own(planes, stage.own).tolist()), {}, {}
-    level = bar(len(stage.issued))
+    level = bar(len(stage.issued) * len(LIKELY), ALPHA)
     pictures = {"marked": stage.victims[0]}
     for name, reference in references.items():
         deltas = [averaging.common(stage.averaged[:k], reference[:k]) for k in counts]
@@ -191,11 +189,6 @@ def _averaged(
         }
         pictures |= {f"{word}, {name}": picture for word, picture in shown.items()}
     return Averaged(before, removed, forged, level, pictures)
-
-
-def bar(keys: int) -> float:
-    """The z above which a picture counts as marked by one of so many keys: Bonferroni over keys and guesses, at verdict's level."""
-    return NormalDist().inv_cdf(1 - ALPHA / (keys * len(LIKELY)))
 
 
 def _each(patterns: Sequence[Tensor], x_t: Tensor, scheme: Scheme, strength: float) -> Tensor:

@@ -63,6 +63,12 @@ def calibration_of(mark: Marking) -> CalibrateWatermark:
     )
 
 
+def levels_of(mark: Marking, guesses: Sequence[Guess]) -> Tensor | None:
+    """What unmarked pictures have on each ring under every guess, (U, G, n, n), if that was looked at before; see detection.ring_levels."""
+    nulls: Nulls | None = cache.find(calibration_of(mark).checked())
+    return nulls.levels_of(guesses) if nulls is not None else None
+
+
 def unmarked(found: Card, first: int, count: int) -> Tensor:
     """Held-out pictures (count, C, H, W): from number `first` on where the data are endless, else from the first on. Rounded as a PNG holds them,
     since pictures that are verified were files before."""
@@ -112,13 +118,11 @@ class Looking(Marking):
         return name if known else hashlib.sha256(f"{name} not calibrated".encode()).hexdigest()[:32]
 
     def look(self, model: Model, guesses: Sequence[Guess]) -> Iterator[Any]:
-        """Returns the picture (C, n, n), its whitened planes (U, G, n, n) under every guess, and the calibration or None."""
+        """Returns the picture (C, n, n) and its whitened planes (U, G, n, n) under every guess."""
         picture = yield from open_picture(self.image, model)
         seen = picture.x_0[None].to(model.device)
         planes = yield from detection.look(model.denoiser, seen, self.scheme(), guesses)
-        nulls: Nulls | None = cache.find(calibration_of(self).checked())
-        levels = nulls.levels_of(guesses) if nulls is not None else None
-        return picture.x_0, whitened(planes[0], self.scheme(), levels), nulls
+        return picture.x_0, whitened(planes[0], self.scheme(), levels_of(self, guesses))
 
 
 @dataclass(frozen=True)
@@ -131,7 +135,8 @@ class VerifyWatermark(Looking):
         key, scheme = self.secret(model), self.scheme()
         pattern = pattern_of(key, scheme, model)
         guesses = (*LIKELY, *MOVED) if self.search else LIKELY
-        x_0, planes, nulls = yield from self.look(model, guesses)
+        x_0, planes = yield from self.look(model, guesses)
+        nulls: Nulls | None = cache.find(calibration_of(self).checked())
         by_guess = detection.evidence(planes, pattern, shifts=self.search)
         best = int(by_guess.argmax())
         z, n = float(by_guess[best]), planes.shape[-1]

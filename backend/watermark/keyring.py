@@ -8,6 +8,7 @@ the largest of several looks, each look counts as a key.
 import math
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from statistics import NormalDist
 
 import torch
 from torch import Tensor
@@ -61,12 +62,18 @@ def identify(
     scores = scores.double().cpu()
     p = torch.special.erfc(scores / math.sqrt(2)) / 2  # ndtr(-z) would round a small p to 0
     adjusted = (count * tries * p).clamp(max=1)
-    bar = -torch.special.ndtri(torch.tensor(alpha / (count * tries), dtype=torch.float64))
     best = int(scores.argmax())  # of p's that underflow too
     found = [i for i in range(count) if float(adjusted[i]) <= alpha]
     name = names[best] if best in found else None
     others = tuple(names[i] for i in found if i != best)
-    return Identified(name, float(adjusted[best]), tuple(p.tolist()), float(bar), others, name in revoked)
+    return Identified(
+        name, float(adjusted[best]), tuple(p.tolist()), bar(count * tries, alpha), others, name in revoked
+    )
+
+
+def bar(tries: int, alpha: float) -> float:
+    """The z that the largest of so many standard normal numbers exceeds with a chance of at most alpha, by Bonferroni."""
+    return -NormalDist().inv_cdf(alpha / tries)
 
 
 def sub_keys(key: Key, count: int) -> list[Key]:

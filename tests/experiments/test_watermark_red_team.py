@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from backend.experiments.watermark_red_team import VICTIMS, RedTeam, bar
+from backend.experiments.watermark_red_team import VICTIMS, RedTeam
 from backend.inference.run import run
 from backend.request import BadInput, Failed
 
@@ -44,7 +44,7 @@ def test_under_one_key_averaging_removes_and_forges(found):
 def test_under_sub_keys_it_does_neither(found):
     one, arm = found.one_key, found.sub_keys
     assert arm.removed["originals"].z[-1].value > one.removed["originals"].z[-1].value + 2
-    assert arm.bar > one.bar == pytest.approx(bar(1)) and bar(1) == pytest.approx(3.403, abs=1e-3)
+    assert arm.bar > one.bar == pytest.approx(3.403, abs=1e-3)
     assert arm.forged["originals"].z[-1].value < arm.forged["originals"].z[0].value, "copying one still works"
 
 
