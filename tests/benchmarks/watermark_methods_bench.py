@@ -12,19 +12,13 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
-from backend.data import digits
-from backend.experiments.watermark import EmbedWatermark
-from backend.experiments.watermark_verify import calibration_of
-from backend.inference.cache import find
 from backend.inference.catalogue import weights_sha256
 from backend.inference.load import Model, load
 from backend.inference.pictures import held_out
 from backend.metrics.image import psnr, ssim
 from backend.request import finish
 from backend.sampling.travel import beginning
-from backend.watermark import calibration
 from backend.watermark.attacks import eight_bit, parse
-from backend.watermark.calibration import Nulls
 from backend.watermark.evaluate import Detection
 from backend.watermark.methods import (
     OURS,
@@ -40,19 +34,12 @@ from backend.watermark.methods import (
 from backend.watermark.network_attacks import attacked
 from tests.benchmarks.editing import lpips
 from tests.benchmarks.keeping import Keeper, from_bytes, to_bytes
-from tests.benchmarks.watermark import PASSPHRASE
+from tests.benchmarks.watermark_methods_data import FEW, LABELS, SETTINGS, nulls, reference, secret
 from tests.benchmarks.watermark_methods_table import DISTORTIONS, GROUPS, Found, at, table
 
 BLOCK = 25
 STRENGTHS = (0.1, 0.2, 0.35, 1.0)  # tried besides the recommended one, for the comparison at equal detection
-SETTINGS = {
-    "avatars": EmbedWatermark(model="avatars", passphrase=PASSPHRASE),
-    "digits": EmbedWatermark(model="digits", passphrase=PASSPHRASE, inner=1.0, outer=4.0, strength=0.6),
-}
-FEW = {"digits": 150}  # half of the pictures that no network has seen
-MARKED, UNMARKED, REFERENCE = 600_000, 700_000, 800_000  # where each set begins, of drawn faces and of seeds
-REFERENCES = 1000
-LABELS = {"avatars": "expression", "digits": "digit"}
+MARKED, UNMARKED = 600_000, 700_000  # where each set begins, of drawn faces and of seeds
 
 
 @dataclass(frozen=True)
@@ -253,7 +240,7 @@ class Bench:
         found = {method.name: self.found(method) for group in self.groups.values() for method in group}
         ordered = {method.name: found.pop(method.name) for method in self.methods}
         ordered |= {**found, at(SETTINGS[self.name].strength): ordered[OURS]}
-        yield from table(f"{self.name}, {self.scenario}", ordered, _reference(self.name), LABELS[self.name])
+        yield from table(f"{self.name}, {self.scenario}", ordered, reference(self.name), LABELS[self.name])
 
 
 def slug(method: Method) -> str:
@@ -273,43 +260,17 @@ def _detector(method: Method, chain: str) -> Any:
 
 
 @cache
-def _nulls(name: str) -> Nulls:
-    """What ships with the project, or what the digits show that no network but the reader has seen."""
-    asked = SETTINGS[name]
-    found = find(calibration_of(asked).checked()) if name not in FEW else None
-    if found is None:
-        pictures, _ = digits.split("classifier")
-        found = finish(calibration.calibrate(load(name).denoiser, pictures, asked.scheme()))
-    return found
-
-
-def _secret(name: str) -> bytes:
-    return SETTINGS[name].secret(load(name)).secret
-
-
-@cache
 def _methods(name: str) -> tuple[Method, ...]:
     asked = SETTINGS[name]
-    return methods(load(name).denoiser.shape, _secret(name), asked.scheme(), asked.strength, _nulls(name))
+    return methods(load(name).denoiser.shape, secret(name), asked.scheme(), asked.strength, nulls(name))
 
 
 @cache
 def _strengths(name: str) -> tuple[Method, ...]:
     """The recommended method at other strengths."""
     asked, shape = SETTINGS[name], load(name).denoiser.shape
-    made = (recommended(shape, _secret(name), asked.scheme(), s, _nulls(name)) for s in STRENGTHS)
+    made = (recommended(shape, secret(name), asked.scheme(), s, nulls(name)) for s in STRENGTHS)
     return tuple(
         Method(at(s), one.watermark, one.steps, one.detector, one.channels)
         for s, one in zip(STRENGTHS, made, strict=True)
     )
-
-
-@cache
-def _reference(name: str) -> Tensor:
-    """Features of held-out pictures that are not marked."""
-    model = load(name)
-    numbers = range(FEW[name], 2 * FEW[name]) if name in FEW else range(REFERENCE, REFERENCE + REFERENCES)
-    with torch.no_grad():
-        return torch.cat(
-            [model.reader().features(part) for part in held_out(model.card, numbers)[0].split(100)]
-        )
